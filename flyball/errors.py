@@ -20,7 +20,9 @@ class FlyballError(Exception):
         self.what, self.why, self.hint = what, why, hint
 
     def __str__(self) -> str:
-        return self.what + (f": {self.why}" if self.why else "") + (f"\n  try: {self.hint}" if self.hint else "")
+        return (
+            self.what + (f": {self.why}" if self.why else "") + (f"\n  try: {self.hint}" if self.hint else "")
+        )
 
 
 class InputError(FlyballError):

@@ -55,11 +55,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     exit_code: int | None  # what the wrapper passes on; None when the wrapper itself was killed
     signal: int | None = None
-    exit_cause: str  # in words: "exit 3", "killed by SIGKILL from outside", "out of memory at its limit of 2 GiB"
+    exit_cause: (
+        str  # in words: "exit 3", "killed by SIGKILL from outside", "out of memory at its limit of 2 GiB"
+    )
     pid: int | None = None
     started_at_seconds: float  # since the epoch, UTC
     ended_at_seconds: float
-    complete: bool = True  # False: the wrapper died; figures are up to the last sample or from the kernel's counters
+    complete: bool = (
+        True  # False: the wrapper died; figures are up to the last sample or from the kernel's counters
+    )
 
     wall_seconds: float
     cpu_user_seconds: float | None = None

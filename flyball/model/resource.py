@@ -51,7 +51,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_hour: Decimal
     interruptions_per_hour: float = 0.0  # 0 on demand
     speed_one_core: float = 1.0  # single-thread speed relative to m6i (Ice Lake, 3.5 GHz turbo) = 1.0
-    speed_all_cores: float = 1.0  # speed per vCPU with every vCPU busy, relative to one m6i vCPU, all busy, = 1.0
+    speed_all_cores: float = (
+        1.0  # speed per vCPU with every vCPU busy, relative to one m6i vCPU, all busy, = 1.0
+    )
     sustained_cpu_share: float = 1.0  # burstable families: share of a vCPU that may be used without end
     as_of: date
     source: str

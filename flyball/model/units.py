@@ -28,7 +28,9 @@ def parse_bytes(text: str) -> int:
     """
     match = _QUANTITY.match(text)
     if match and not match[2]:
-        raise InputError(f"{text!r} has no unit", why="it could be bytes, MiB or GiB", hint=f"{text.strip()}GiB")
+        raise InputError(
+            f"{text!r} has no unit", why="it could be bytes, MiB or GiB", hint=f"{text.strip()}GiB"
+        )
     unit = _BYTES_PER_UNIT.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise InputError(f"{text!r} is not an amount of memory", hint="4GiB, 4G, 512MiB or 500MB")
@@ -45,7 +47,9 @@ def parse_seconds(text: str) -> float:
     """
     stripped = text.strip()
     if _QUANTITY.match(stripped) and stripped[-1].isdigit():
-        raise InputError(f"{text!r} has no unit", why="it could be seconds or minutes", hint=f"{stripped}s or {stripped}m")
+        raise InputError(
+            f"{text!r} has no unit", why="it could be seconds or minutes", hint=f"{stripped}s or {stripped}m"
+        )
     position, seconds = 0, 0.0
     while position < len(stripped):
         part = _DURATION_PART.match(stripped, position)
@@ -67,7 +71,7 @@ def parse_cores(text: str) -> float:
 
 
 def show_bytes(amount_bytes: float | None) -> str:
-    """"1.31 GiB", "250 MiB"; "unknown" for None. Binary units only, so that figures can be compared by eye."""
+    """ "1.31 GiB", "250 MiB"; "unknown" for None. Binary units only, so that figures can be compared by eye."""
     if amount_bytes is None:
         return "unknown"
     for unit_bytes, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
@@ -77,13 +81,17 @@ def show_bytes(amount_bytes: float | None) -> str:
 
 
 def show_seconds(seconds: float | None) -> str:
-    """"0.05 s", "12.3 s", "4 min 5 s", "3 h 12 min", "2 d 4 h"; "unknown" for None."""
+    """ "0.05 s", "12.3 s", "4 min 5 s", "3 h 12 min", "2 d 4 h"; "unknown" for None."""
     if seconds is None:
         return "unknown"
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     whole = round(seconds)
-    for big, big_name, small, small_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for big, big_name, small, small_name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= big:
             rest = whole % big // small
             return f"{whole // big} {big_name}" + (f" {rest} {small_name}" if rest else "")
@@ -91,7 +99,7 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def show_usd(amount_usd: float | Decimal | None) -> str:
-    """"$1.24", "$0.0031"; enough digits to tell small jobs apart, never an exponent. "unknown" for None."""
+    """ "$1.24", "$0.0031"; enough digits to tell small jobs apart, never an exponent. "unknown" for None."""
     if amount_usd is None:
         return "unknown"
     value = float(amount_usd)
