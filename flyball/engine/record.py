@@ -1,0 +1,49 @@
+"""Bringing what the folders know into the store, once, whatever died in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from flyball.engine.spool import Opening, Spool, decode_receipt
+from flyball.meter.recover import recover
+from flyball.model.facts import AnyFact, AttemptEnded
+from flyball.model.receipt import Receipt
+from flyball.policy.cost import Cost
+from flyball.ports.store import Store
+
+CostOf = Callable[[Receipt], Cost]
+
+
+def ended(opening: Opening, receipt: Receipt, cost: Cost) -> AttemptEnded:
+    return AttemptEnded(
+        at_seconds=receipt.ended_at_seconds,
+        run_id=opening.run.run_id,
+        attempt_id=opening.attempt_id,
+        receipt=receipt,
+        cost_usd=None if cost.usd is None else str(cost.usd),
+        cost_reason=cost.reason,
+    )
+
+
+def record_leftovers(spool: Spool, store: Store, cost_of: CostOf, *, mine: Sequence[str] = ()) -> list[str]:
+    """Ids of attempts whose wrapper had died before recording them, now recorded. `mine` are left alone.
+
+    Appending twice is harmless (the fold keeps the first), so a crash between append and close is too.
+    """
+    recorded = []
+    for attempt_id in spool.unrecorded():
+        if attempt_id in mine:
+            continue
+        opening = spool.opening(attempt_id)
+        if opening is None:  # died before the command could start: there is nothing to record
+            spool.close(attempt_id)
+            continue
+        recovery = recover(str(spool.folder(attempt_id)))
+        if recovery.receipt is None:
+            continue  # the command is still running
+        receipt = decode_receipt(recovery.receipt)
+        facts: list[AnyFact] = [*opening.facts(), ended(opening, receipt, cost_of(receipt))]
+        store.append(facts)
+        spool.close(attempt_id)
+        recorded.append(attempt_id)
+    return recorded
