@@ -54,7 +54,7 @@ class MemoryStore:
 
     def rows(self, job: str | None = None, *, newest: int | None = None) -> Sequence[AttemptRow]:
         found = [r for s in self._snapshot.runs.values() if job in {None, s.job} for r in s.rows()]
-        found.sort(key=lambda r: (r.started_at_seconds, r.attempt_id))
+        found.sort(key=lambda r: (r.started_at_seconds, r.attempt_id, r.run_id))
         return tuple(found if newest is None else found[max(0, len(found) - newest) :])
 
     def run(self, run_id: str) -> RunState | None:
