@@ -16,7 +16,8 @@ from flyball.model.history import AttemptRow, RunState, Snapshot, fold
 _FACTS_AT_A_TIME = 10_000
 
 _encode_json = msgspec.json.Encoder().encode
-_decode_fact = msgspec.json.Decoder(AnyFact).decode
+_fact_decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
+_decode_fact = _fact_decoder.decode
 _decode_facts = msgspec.json.Decoder(list[AnyFact]).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 
@@ -35,6 +36,13 @@ def decode(bodies: Sequence[bytes], path: Path) -> list[AnyFact]:
     """Facts of the log. Raises: StoreError, which tells a newer flyball's fact from a damaged one."""
     try:
         return _decode_facts(b"[" + b",".join(bodies) + b"]")
+    except msgspec.MsgspecError:
+        return [_decode_one(body, path) for body in bodies]
+
+
+def _decode_one(body: bytes, path: Path) -> AnyFact:
+    try:
+        return _decode_fact(body)
     except msgspec.ValidationError as error:
         raise newer_store(path, f"one that knows this fact ({error})") from error
     except msgspec.DecodeError as error:
