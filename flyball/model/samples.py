@@ -1,0 +1,83 @@
+"""One attempt's use over time, as plots and charts read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+Series = tuple[float | None, ...]
+
+
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns of one length (a column nobody measured is empty). None in a column: unknown at that instant."""
+
+    seconds: tuple[float, ...] = ()  # since the attempt started, never falling
+    cpu_cores: Series = ()  # mean since the sample before
+    memory_bytes: Series = ()  # what counts: anonymous + shared
+    disk_read_bytes_per_second: Series = ()
+    disk_write_bytes_per_second: Series = ()
+    network_receive_bytes_per_second: Series = ()
+    network_send_bytes_per_second: Series = ()
+    gpu_memory_bytes: Series = ()
+    gpu_utilization: Series = ()  # 0..1
+    processes: Series = ()
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+# Totals since the start, as a sampler writes them, and the rates that plots show.
+_RATE_OF_TOTAL = {
+    "cpu_seconds": "cpu_cores",
+    "disk_read_bytes": "disk_read_bytes_per_second",
+    "disk_write_bytes": "disk_write_bytes_per_second",
+    "network_receive_bytes": "network_receive_bytes_per_second",
+    "network_send_bytes": "network_send_bytes_per_second",
+}
+
+
+def samples_from_columns(columns: Mapping[str, Sequence[float | None]]) -> Samples:
+    """Samples of named columns: fields of Samples as they are, running totals turned into rates.
+
+    A rate belongs to the interval before its sample. Columns with other names are left out; a column shorter than
+    `seconds` is unknown at its end. Rows whose time is unknown or falls back are dropped.
+    """
+    times = columns.get("seconds", ())
+    keep, last = [], float("-inf")
+    for index, at in enumerate(times):
+        if at is not None and at >= last:
+            keep.append(index)
+            last = at
+    seconds = tuple(float(times[index] or 0.0) for index in keep)
+    kept = {name: _kept(values, keep) for name, values in columns.items() if name != "seconds" and any_known(values)}
+    fields = {name: values for name, values in kept.items() if name in Samples.__struct_fields__}
+    for total, rate in _RATE_OF_TOTAL.items():
+        if total in kept and rate not in fields:
+            fields[rate] = _rates(seconds, kept[total])
+    return Samples(seconds=seconds, **fields)
+
+
+def any_known(values: Sequence[float | None]) -> bool:
+    return any(value is not None for value in values)
+
+
+def _kept(values: Sequence[float | None], keep: Sequence[int]) -> Series:
+    return tuple(values[index] if index < len(values) else None for index in keep)
+
+
+def _rates(seconds: Sequence[float], totals: Series) -> Series:
+    """Growth per second since the last known total; None where there is none, or the counter went back."""
+    rates: list[float | None] = []
+    before_at, before = 0.0, 0.0  # totals count from the start of the attempt
+    for at, total in zip(seconds, totals, strict=True):
+        if total is None:
+            rates.append(None)
+            continue
+        step = at - before_at
+        if step > 0:
+            rates.append((total - before) / step if total >= before else None)
+        else:
+            rates.append(0.0 if total == before else None)
+        before_at, before = at, total
+    return tuple(rates)
