@@ -55,6 +55,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         1.0  # speed per vCPU with every vCPU busy, relative to one m6i vCPU, all busy, = 1.0
     )
     sustained_cpu_share: float = 1.0  # burstable families: share of a vCPU that may be used without end
+    processor: str | None = None  # name in model/processor.py, by which a job's own speeds are kept
     as_of: date
     source: str
 
