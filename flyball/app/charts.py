@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from flyball.model.units import show_seconds
 
@@ -18,6 +19,10 @@ _BYTES_STEPS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _PLAIN_STEPS = (1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0)
 # A limit further up than this would press the curve into the lowest rows: it is then only named, not drawn.
 LIMIT_DRAWN_WITHIN = 4.0
+
+
+def show_instant(seconds: float) -> str:
+    return "0 s" if seconds == 0 else show_seconds(seconds)
 
 
 def sparkline(values: Values, *, unicode: bool = True) -> str:
@@ -35,7 +40,8 @@ def sparkline(values: Values, *, unicode: bool = True) -> str:
         return "".join(" " if v is None or not math.isfinite(v) else level for v in values)
     top = len(signs) - 1
     return "".join(
-        " " if v is None or not math.isfinite(v) else signs[round((v - low) / (high - low) * top)] for v in values
+        " " if v is None or not math.isfinite(v) else signs[round((v - low) / (high - low) * top)]
+        for v in values
     )
 
 
@@ -92,7 +98,7 @@ def line_chart(
     limit: float | None = None,
     unicode: bool = True,
     show: Show = "{:g}".format,
-    show_x: Show = show_seconds,
+    show_x: Show = show_instant,
     binary: bool = False,
 ) -> str:
     """An area chart of `height` rows and an axis below, no line wider than `width`; "" when nothing is known."""
@@ -111,7 +117,9 @@ def line_chart(
         + _row(cells, row, height, top, limit_row=limit_row, unicode=unicode)
         for row in reversed(range(height))
     ]
-    return "\n".join(line.rstrip() for line in [*rows, *_x_axis(xs, gutter, columns, show_x, unicode=unicode)])
+    return "\n".join(
+        line.rstrip() for line in [*rows, *_x_axis(xs, gutter, columns, show_x, unicode=unicode)]
+    )
 
 
 def _labels(top: float, height: int, show: Show) -> list[str]:
@@ -175,10 +183,8 @@ def histogram(
     if not known:
         return ""
     edges, counts = bin_counts(known, bins)
-    dash = " – " if unicode else " - "
     labels = [
-        show(edges[0]) if edges[0] == edges[-1] else f"{show(a)}{dash}{show(b)}"
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        show(edges[0]) if edges[0] == edges[-1] else f"{show(a)} to {show(b)}" for a, b in pairwise(edges)
     ]
     gutter, tail = max(map(len, labels)), len(str(max(counts)))
     room = max(1, width - gutter - tail - 2)

@@ -25,7 +25,13 @@ Show = Callable[[float], str]
 def figures(receipt: Receipt) -> list[Figure]:
     """Every figure of a receipt that is known, grouped: time, CPU, memory, disk, network, processes, GPU."""
     found = [
-        Figure(group=group, name=name, value=show(value), note=note(receipt), source=receipt.sources.get(field, ""))
+        Figure(
+            group=group,
+            name=name,
+            value=show(value),
+            note=note(receipt),
+            source=receipt.sources.get(field, ""),
+        )
         for group, field, name, show, note in _FIELDS
         if (value := getattr(receipt, field)) is not None
     ]
@@ -46,13 +52,13 @@ def _gpu_figures(gpu: Gpu, source: str) -> list[Figure]:
         note = f"of {show_bytes(gpu.memory_bytes_total)}, {gpu.name}" if gpu.memory_bytes_total else gpu.name
         value = show_bytes(gpu.memory_bytes_max)
         found.append(
-            Figure(group="GPU", name=f"GPU {gpu.index} memory, peak", value=value, note=note, source=source)
+            Figure(group="GPU", name=f"GPU {gpu.index} peak memory", value=value, note=note, source=source)
         )
     if gpu.utilization_mean is not None:
         note = "" if gpu.utilization_max is None else f"at most {_percent(gpu.utilization_max)}"
         value = _percent(gpu.utilization_mean)
         found.append(
-            Figure(group="GPU", name=f"GPU {gpu.index} busy, mean", value=value, note=note, source=source)
+            Figure(group="GPU", name=f"GPU {gpu.index} mean use", value=value, note=note, source=source)
         )
     return found
 
@@ -106,26 +112,34 @@ def _of_wall(field: str) -> Callable[[Receipt], str]:
 
 
 def _scope(receipt: Receipt) -> str:
-    return {"host": "of the whole machine", "namespace": "of this attempt alone"}.get(receipt.network_scope or "", "")
+    return {"host": "of the whole machine", "namespace": "of this attempt alone"}.get(
+        receipt.network_scope or "", ""
+    )
 
 
 _FIELDS: tuple[tuple[str, str, str, Show, Callable[[Receipt], str]], ...] = (
     ("time", "wall_seconds", "wall time", show_seconds, _timeout),
     ("CPU", "cpu_seconds", "CPU time", show_seconds, _user_system),
-    ("CPU", "cpu_cores_mean", "cores, mean", show_cores, _of_cores),
-    ("CPU", "cpu_cores_p95", "cores, 95th percentile", show_cores, _none),
-    ("CPU", "cpu_cores_max", "cores, most", show_cores, _none),
+    ("CPU", "cpu_cores_mean", "mean cores", show_cores, _of_cores),
+    ("CPU", "cpu_cores_p95", "95th percentile of cores", show_cores, _none),
+    ("CPU", "cpu_cores_max", "most cores", show_cores, _none),
     ("CPU", "cpu_cores_wanted", "cores wanted", show_cores, _fixed("mean, had nothing been in its way")),
     ("CPU", "cpu_parallel_share", "on more than one core", _percent, _fixed("of its CPU time")),
     ("CPU", "pressure_cpu_seconds", "waited for a core", show_seconds, _of_wall("pressure_cpu_seconds")),
     ("CPU", "throttled_seconds", "held back by its limit", show_seconds, _none),
     ("CPU", "steal_seconds", "taken by the hypervisor", show_seconds, _fixed("of the whole machine")),
-    ("memory", "memory_bytes_max", "memory, peak", show_bytes, _of_memory),
-    ("memory", "memory_bytes_mean", "memory, mean", show_bytes, _none),
+    ("memory", "memory_bytes_max", "peak memory", show_bytes, _of_memory),
+    ("memory", "memory_bytes_mean", "mean memory", show_bytes, _none),
     ("memory", "memory_bytes_kernel_peak", "kernel's own peak", show_bytes, _fixed("page cache counts too")),
-    ("memory", "swap_bytes_max", "swap, peak", show_bytes, _none),
+    ("memory", "swap_bytes_max", "peak swap", show_bytes, _none),
     ("memory", "major_faults", "major page faults", _count, _none),
-    ("memory", "pressure_memory_seconds", "waited for memory", show_seconds, _of_wall("pressure_memory_seconds")),
+    (
+        "memory",
+        "pressure_memory_seconds",
+        "waited for memory",
+        show_seconds,
+        _of_wall("pressure_memory_seconds"),
+    ),
     ("memory", "oom_kills", "processes killed for memory", _count, _none),
     ("disk", "disk_read_bytes", "disk read", show_bytes, _none),
     ("disk", "disk_write_bytes", "disk written", show_bytes, _none),
@@ -134,7 +148,7 @@ _FIELDS: tuple[tuple[str, str, str, Show, Callable[[Receipt], str]], ...] = (
     ("disk", "pressure_io_seconds", "waited for disk", show_seconds, _of_wall("pressure_io_seconds")),
     ("network", "network_receive_bytes", "network received", show_bytes, _scope),
     ("network", "network_send_bytes", "network sent", show_bytes, _scope),
-    ("processes", "processes_max", "processes, most", _count, _none),
-    ("processes", "threads_max", "threads, most", _count, _none),
+    ("processes", "processes_max", "most processes", _count, _none),
+    ("processes", "threads_max", "most threads", _count, _none),
     ("processes", "output_bytes", "output", show_bytes, _fixed("stdout and stderr")),
 )

@@ -21,7 +21,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     def clean(self, text: str) -> str:
         """The text on one line, with no character that a terminal would obey instead of show."""
-        if not text.isprintable():  # control and bidirectional characters, lone surrogates of undecodable arguments
+        if (
+            not text.isprintable()
+        ):  # control and bidirectional characters, lone surrogates of undecodable arguments
             text = "".join(c if c.isprintable() else " " if c == "\n" else _escaped(c) for c in text)
         if self.unicode or text.isascii():
             return text
@@ -43,7 +45,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         return "→" if self.unicode else "->"
 
 
-_ASCII_SIGNS = {"→": "->", "·": "|", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "×": "x"}
+_ASCII_SIGNS = {"→": "->", "·": "|", "…": "...", "≥": ">=", "≤": "<=", "±": "+-"}
 
 
 def _escaped(character: str) -> str:
@@ -57,7 +59,8 @@ def columns_of(text: str) -> int:
     import unicodedata
 
     return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1 for c in text
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1
+        for c in text
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.app.look import Look, join_wrapped
+from flyball.app.look import Look, columns_of, join_wrapped, unpainted, wrap
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Choice, Plan
 from flyball.model.receipt import Receipt
@@ -27,7 +27,12 @@ _WORDS = {
     Outcome.INCOMPLETE_OUTPUT: "left its output incomplete",
     Outcome.CANCELLED: "was cancelled",
 }
-_STYLES = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow", Outcome.INTERRUPTED: "yellow", Outcome.LOST: "yellow"}
+_STYLES = {
+    Outcome.SUCCEEDED: "green",
+    Outcome.CANCELLED: "yellow",
+    Outcome.INTERRUPTED: "yellow",
+    Outcome.LOST: "yellow",
+}
 _MARKS = {
     Outcome.SUCCEEDED: ("●", "."),
     Outcome.OUT_OF_MEMORY: ("▲", "M"),
@@ -72,14 +77,24 @@ def run_summary(
     used = [ending(receipt, job, look), *usage_parts(receipt, look), *stall_parts(receipt, look)]
     if attempts > 1:
         used.insert(1, f"attempt {attempts}")
-    if cost is not None:
-        used.append(look.clean(cost_words(cost)))
-    after = [] if plan is None else [look.clean(f"next: {plan_words(plan, look)}")]
-    after.append(look.paint(look.clean(f"flyball why {run_id}"), "dim"))
-    first = look.paint("flyball:", "dim") if colour else "flyball:"
+    after = [] if cost is None else [look.clean(cost_words(cost))]
+    if plan is not None:
+        after.append(look.clean(f"next: {plan_words(plan, look)}"))
     lines = join_wrapped(used, look, first="flyball: ", rest=rest)
-    lines += join_wrapped(after, look, first=rest, rest=rest)
-    return "\n".join([first + lines[0].removeprefix("flyball:"), *lines[1:]])
+    if after:
+        lines += join_wrapped(after, look, first=rest, rest=rest)
+    lines = _with_hint(lines, f"flyball why {run_id}", look, needed=receipt.outcome is not Outcome.SUCCEEDED)
+    return "\n".join([look.paint("flyball:", "dim") + lines[0].removeprefix("flyball:"), *lines[1:]])
+
+
+def _with_hint(lines: list[str], hint: str, look: Look, *, needed: bool) -> list[str]:
+    """What to type next: on the last line where it fits; on one of its own only when something went wrong."""
+    hint, indent = look.clean(hint), " " * 9
+    if columns_of(unpainted(lines[-1])) + len(look.dot) + columns_of(hint) <= look.width:
+        return [*lines[:-1], lines[-1] + look.dot + look.paint(hint, "dim")]
+    if not needed:
+        return lines
+    return [*lines, *(indent + look.paint(line.strip(), "dim") for line in wrap(hint, look, first=indent))]
 
 
 def ending(receipt: Receipt, job: str, look: Look) -> str:
@@ -89,8 +104,11 @@ def ending(receipt: Receipt, job: str, look: Look) -> str:
     took = show_seconds(receipt.wall_seconds)
     if outcome is Outcome.SUCCEEDED:
         return f"{name} {look.paint('succeeded', 'green')} in {took}"
-    words = look.paint(outcome_words(outcome), outcome_style(outcome), "bold")
-    return f"{name} {words} after {took}: {look.clean(receipt.exit_cause)}"
+    words, cause = outcome_words(outcome), receipt.exit_cause
+    if outcome is Outcome.OUT_OF_MEMORY and cause.startswith("out of memory"):
+        words, cause = f"ran {cause}", ""  # do not say it twice
+    end = f": {cause}" if cause else ""
+    return f"{name} {look.paint(look.clean(words), outcome_style(outcome), 'bold')} after {took}{look.clean(end)}"
 
 
 def usage_parts(receipt: Receipt, look: Look) -> list[str]:
@@ -103,7 +121,8 @@ def usage_parts(receipt: Receipt, look: Look) -> list[str]:
         parts.append(look.paint(text, "yellow") if full else text)
     if receipt.cpu_cores_mean is not None:
         available_cores, what = cores_available(receipt)
-        parts.append(f"{_cores(receipt.cpu_cores_mean)}{of_words(show_cores, available_cores, what)} cores")
+        of = of_words(show_cores, available_cores, what)
+        parts.append(f"{_cores(receipt.cpu_cores_mean)}{of} core{'' if available_cores == 1 else 's'}")
     busy = [gpu for gpu in receipt.gpus or () if gpu.memory_bytes_max]
     parts += [
         f"GPU {gpu.index} {show_bytes(gpu.memory_bytes_max)}{of_words(show_bytes, gpu.memory_bytes_total, '')}"
@@ -126,16 +145,18 @@ def cores_available(receipt: Receipt) -> tuple[float | None, str]:
 
 
 def of_words(show: object, available: float | None, what: str) -> str:
-    """ " of 24.0 GiB" or " of its 2.00 GiB limit"; "" when nobody knows what there was."""
+    """ " of 24.0 GiB" or " of its limit of 2.00 GiB"; "" when nobody knows what there was."""
     if available is None or not callable(show):
         return ""
-    return f" of its {show(available)} {what}" if what else f" of {show(available)}"
+    return f" of its {what} of {show(available)}" if what else f" of {show(available)}"
 
 
 def stall_parts(receipt: Receipt, look: Look) -> list[str]:
     """What held it up, where it mattered: each in words that say what to change."""
     parts = [
-        look.paint(f"{words} {show_seconds(seconds)} ({100 * seconds / receipt.wall_seconds:.0f} %)", "yellow")
+        look.paint(
+            f"{words} {show_seconds(seconds)} ({100 * seconds / receipt.wall_seconds:.0f} %)", "yellow"
+        )
         for words, seconds in (
             ("waited for a core", receipt.pressure_cpu_seconds),
             ("held back by its CPU limit", receipt.throttled_seconds),
@@ -157,15 +178,22 @@ def matters(stalled_seconds: float, wall_seconds: float) -> bool:
 
 
 def cost_words(cost: Cost) -> str:
-    """ "cost $0 (own machine)"."""
-    return f"cost {show_usd(cost.usd)}" + (f" ({cost.reason})" if cost.reason else "")
+    """ "$0 here"; on a cloud's machine with its price, and a cost nobody knows with the reason for that."""
+    if cost.usd == 0:
+        return "$0 here"
+    reason = f" ({cost.reason})" if cost.reason else ""
+    return f"{show_usd(cost.usd)} here{reason}" if cost.usd is not None else f"cost unknown{reason}"
 
 
 def size_words(size: Size) -> str:
     """ "2 cores, 1.50 GiB"."""
-    cores = f"{show_cores(size.cpu_cores)} core" + ("" if size.cpu_cores == 1 else "s")
     gpus = f", {size.gpus} GPU" + ("s" if size.gpus > 1 else "") if size.gpus else ""
-    return f"{cores}, {show_bytes(size.memory_bytes)}{gpus}"
+    return f"{cores_words(size.cpu_cores)}, {show_bytes(size.memory_bytes)}{gpus}"
+
+
+def cores_words(cores: float) -> str:
+    """ "1 core", "1.5 cores"."""
+    return f"{show_cores(cores)} core{'' if cores == 1 else 's'}"
 
 
 def choice_words(choice: Choice) -> str:

@@ -24,7 +24,9 @@ class Cell(msgspec.Struct, frozen=True):
     styles: tuple[str, ...] = ()
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], look: Look, *, indent: str = "") -> str:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], look: Look, *, indent: str = ""
+) -> str:
     """Titles, then one line a row. Cells are cleaned here; a column that is empty in every row is left out."""
     cells = [[_cleaned(cell, look) for cell in row] for row in rows]
     shown = [i for i in range(len(columns)) if not cells or any(row[i].text for row in cells)]
