@@ -1,27 +1,51 @@
-# Everything a newcomer needs: `make demo`, `make test`. Both create and use .venv.
+# Everything a newcomer needs: `make demo` and `make test`. Both create and use .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak zipapp clean
 .DELETE_ON_ERROR:
 
-$(VENV)/.core: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@touch $@
+demo: $(VENV)/.core
+	$(BIN)/python examples/demo.py
 
-$(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
-
-test: $(VENV)/.dev lint
+test: lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Side by side with other tools, in one run; figures go to .bench/. DATA is a folder with price lists to check against (optional).
+bench: $(VENV)/.bench
+	mkdir -p .bench
+	$(BIN)/python bench/meter/run.py --json .bench/meter.json
+	$(BIN)/python bench/store/run.py
+	$(BIN)/python bench/placement/run.py
+	$(if $(DATA),$(BIN)/python bench/catalog/check_prices.py --data $(DATA),@echo "prices not checked: make bench DATA=FOLDER")
+
+# The slow runs: the wrapper's truth suite on cgroup v2, inside a small virtual machine.
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak tests/soak
+
+# The wrapper alone, for machines that have no more than python3.
+zipapp: $(VENV)/.core
+	$(BIN)/python -m flyball.meter.zipapp_build flyball-meter.pyz
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) -e '.[dev,bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .demo .bench .soak

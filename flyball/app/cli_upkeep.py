@@ -1,0 +1,76 @@
+"""Commands about flyball itself: what works here, history from elsewhere, the store, completion."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from flyball.app.terminal import emit, emit_json, look
+
+FORMATS = ("nextflow", "snakemake", "slurm", "resource-tracker")
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
+@click.command("import")
+@click.argument("format_", metavar="FORMAT", type=click.Choice(FORMATS))
+@click.argument("file", type=click.Path(exists=True, readable=True))
+@as_json_option
+def import_command(format_: str, file: str, as_json: bool) -> None:
+    """Take over history from FILE, so that day one is not empty. Doing it twice adds nothing.
+
+    FORMAT is nextflow (trace.txt), snakemake (benchmark TSV), slurm (sacct --parsable2) or resource-tracker (CSV).
+    """
+    from flyball.app.wiring import client, read_history_file
+
+    imported = read_history_file(format_, file)
+    added = client().record(imported.facts)
+    if as_json:
+        emit_json({"runs_added": added, "refused": imported.refused})
+        return
+    for refusal in imported.refused:
+        click.echo(f"flyball: {file}: {refusal}", err=True)
+    emit(f"{added} runs added, {len(imported.refused)} lines refused")
+
+
+@click.command("doctor")
+@as_json_option
+def doctor_command(as_json: bool) -> None:
+    """Say what works on this machine, and how to fix what does not. Exit code 1 when something is broken."""
+    from flyball.app.doctor import diagnose, doctor_json, doctor_page
+    from flyball.app.wiring import doctor_subject
+
+    findings = diagnose(**doctor_subject())
+    emit_json(doctor_json(findings)) if as_json else emit(doctor_page(findings, look()))
+    if any(finding.ok is False for finding in findings):
+        sys.exit(1)
+
+
+@click.group("store")
+def store_group() -> None:
+    """Look after the store of facts."""
+
+
+@store_group.command("repair")
+@as_json_option
+def repair_command(as_json: bool) -> None:
+    """Save every fact that can still be read into a fresh store; the damaged file is kept beside it."""
+    from flyball.app.wiring import repair_store
+
+    repaired = repair_store()
+    emit_json(repaired) if as_json else emit(str(repaired))
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the completion script for SHELL: eval "$(flyball completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from flyball.app.cli import cli
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for {shell}")
+    emit(kind(cli, {}, "flyball", "_FLYBALL_COMPLETE").source())

@@ -1,0 +1,139 @@
+"""The one place that knows which adapters there are. Imports are inside: a run pays only for what it uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from flyball.app.config import Settings, home_folder, load_settings
+from flyball.client import Client, World
+from flyball.engine.planning import Preferences
+from flyball.errors import InputError
+from flyball.model.resource import Arch, Market
+
+if TYPE_CHECKING:
+    from flyball.model.receipt import Receipt
+    from flyball.model.samples import Samples
+    from flyball.policy.cost import Cost
+    from flyball.ports.catalog import Catalog
+    from flyball.ports.store import Store
+
+_E = TypeVar("_E", Arch, Market)
+
+
+def client() -> Client:
+    """A client for the nearest flyball.toml. Raises: InputError when that cannot be used."""
+    return Client(world(load_settings()))
+
+
+def client_for_run() -> tuple[Client, list[str]]:
+    """(a client, warnings): a broken flyball.toml never keeps a command from running."""
+    try:
+        return client(), []
+    except InputError as error:
+        return Client(world(Settings())), [f"{error}\n  the command runs with the default settings"]
+
+
+def world(settings: Settings) -> World:
+    home = home_folder(settings, dict(os.environ))
+    return World(
+        home=home,
+        preferences=_preferences(settings),
+        default_tags=settings.tags,
+        open_store=lambda: _open_store(home),
+        load_catalog=lambda: _load_catalog(home),
+        load_samples=lambda attempt_id: _load_samples(home, attempt_id),
+        measure_input=_measure_input,
+        code_version=_code_version,
+        scratch=_scratch,
+        now_seconds=time.time,
+        memory_of_machine_bytes=_memory_of_machine_bytes,
+        cost_of=lambda receipt: _cost_of(home, receipt),
+    )
+
+
+def _preferences(settings: Settings) -> Preferences:
+    plan, percent = settings.plan, settings.plan.hit_limit_percent
+    if percent is not None and not 0 < percent < 100:
+        raise InputError(f"hit_limit_percent = {percent} is not between 0 and 100", hint="hit_limit_percent = 2.0")
+    return Preferences(
+        hit_limit_share_max=None if percent is None else percent / 100,
+        clouds=plan.clouds,
+        regions=plan.regions,
+        archs=tuple(_member(Arch, name, "archs") for name in plan.archs),
+        markets=tuple(_member(Market, name, "markets") for name in plan.markets),
+        price_usd_per_hour_max=plan.price_usd_per_hour_max,
+    )
+
+
+def _member(kind: type[_E], name: str, key: str) -> _E:
+    try:
+        return kind(name)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise InputError(f"{key} in flyball.toml: {name!r} is unknown", why=f"there are {known}") from None
+
+
+def _open_store(home: Path) -> Store:
+    from flyball.adapters.sqlite_store import SqliteStore
+
+    return SqliteStore(home / "flyball.db")
+
+
+def _load_catalog(home: Path) -> Catalog:
+    from flyball.adapters.catalog import load_catalog
+
+    return load_catalog(home / "catalog")
+
+
+def _load_samples(home: Path, attempt_id: str) -> Samples | None:
+    from flyball.adapters.samples import read_samples
+    from flyball.model.samples import samples_from_columns
+
+    table = read_samples(home, attempt_id)
+    return samples_from_columns(table.to_dict(as_series=False)) if len(table) else None
+
+
+def _measure_input(text: str) -> tuple[int, int]:
+    """(bytes, objects) of a path, a URL, or a "@FILE" that lists them. Raises: FlyballError."""
+    from flyball.adapters.object_sizes import measure_input
+
+    if not text.startswith("@"):
+        size = measure_input(text)
+        return size.bytes, size.objects
+    try:
+        listed = Path(text[1:]).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the list --input {text}", why=getattr(error, "strerror", None) or str(error)) from None
+    sizes = [measure_input(line.strip()) for line in listed if line.strip()]
+    return sum(size.bytes for size in sizes), sum(size.objects for size in sizes)
+
+
+def _code_version(folder: str) -> str | None:
+    from flyball.adapters.code_version import code_version
+
+    return code_version(folder)
+
+
+def _scratch() -> Path:
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="flyball-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _memory_of_machine_bytes() -> int:
+    from flyball.meter.host import host_facts
+
+    return int(host_facts()["memory_bytes"])
+
+
+def _cost_of(home: Path, receipt: Receipt) -> Cost:
+    from flyball.policy.cost import cost_here
+
+    return cost_here(receipt, lambda *wanted: _load_catalog(home).find(*wanted))
