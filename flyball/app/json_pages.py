@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,8 +14,11 @@ from flyball.model.plan import Choice, Plan
 from flyball.model.receipt import Receipt
 from flyball.model.resource import Offer
 from flyball.model.samples import Samples
-from flyball.model.summary import JobSummary, JobView
+from flyball.model.summary import JobSummary
 from flyball.policy.cost import Cost
+
+if TYPE_CHECKING:
+    from flyball.client import JobView
 
 Json = dict[str, Any]
 
@@ -87,7 +90,7 @@ def job_json(view: JobView) -> Json:
     """A job with its attempts, the next plan and the offers next in rank."""
     return {
         **jobs_json([view.summary])[0],
-        "plan_next": None if view.plan is None else plan_json(view.plan, view.alternatives),
+        "plan_next": plan_json(view.plan, view.alternatives),
         "attempt_rows": runs_json(view.rows),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flyball.app.charts import histogram, sparkline
 from flyball.app.decisions import expected_words, hit_words
@@ -32,8 +33,11 @@ from flyball.model.history import AttemptRow
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Choice, Plan
 from flyball.model.resource import Market
-from flyball.model.summary import JobSummary, JobView
+from flyball.model.summary import JobSummary
 from flyball.model.units import show_bytes, show_cores, show_seconds, show_usd
+
+if TYPE_CHECKING:
+    from flyball.client import JobView
 
 __all__ = [
     "job_json", "job_page", "jobs_json", "jobs_table", "offers_json", "offers_table", "plan_json", "plan_page",
@@ -140,8 +144,7 @@ def job_page(view: JobView, look: Look) -> str:
     if len([m for m in memory if m is not None]) >= 3:
         bars = histogram(memory, width=min(look.width, 72), bins=6, unicode=look.unicode, show=show_bytes)
         blocks.append(look.paint("peak memory of the runs that succeeded", "bold") + "\n" + bars)
-    if view.plan is not None:
-        blocks.append(plan_page(view.plan, view.alternatives, look))
+    blocks.append(plan_page(view.plan, view.alternatives, look))
     blocks.append(_recent_runs(recent, len(rows), summary.job, look))
     return "\n\n".join(blocks)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import msgspec
 
-from flyball.model.history import AttemptRow
 from flyball.model.outcome import Outcome
-from flyball.model.plan import Choice, Plan
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +27,3 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None  # known costs added up; None when no attempt's cost is known
     attempts_cost_unknown: int = 0
     next_plan: str | None = None  # "2 cores, 1.5 GiB -> aws c7g.large spot, $0.0004 a run"
-
-
-class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job with its runs, for a page about it. `plans` are the ones its runs were started with, by run id."""
-
-    summary: JobSummary
-    rows: Sequence[AttemptRow]  # oldest first
-    plan: Plan | None = None  # for the next run
-    alternatives: Sequence[Choice] = ()  # offers next in rank for it
-    plans: Mapping[str, Plan] = {}
