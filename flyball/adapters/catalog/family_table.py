@@ -15,8 +15,10 @@ with what differs from the family's rule: `nano=2@0.5~0.05` has 2 vCPUs, 0.5 GiB
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,20 +48,23 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     families: str  # the table's text
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One machine type, unfolded."""
 
     instance_type: str
     processor: str
+    arch: str
+    speed_one_core: float
+    speed_all_cores: float
     vcpus: int
     memory_bytes: int
     price_usd_per_hour: float  # on demand
-    spot_share: float  # of the on-demand price
+    spot_usd_per_hour: float
     interruptions_per_hour: float  # on spot
     sustained_cpu_share: float
     gpus: int
     gpu_model: str | None
-    gpu_memory_bytes: int | None
+    gpu_memory_bytes: float  # of one; NaN without GPU
 
 
 def machines(cloud: Cloud) -> Iterator[Machine]:
@@ -76,35 +81,77 @@ def machines(cloud: Cloud) -> Iterator[Machine]:
 
 def columns(clouds: Sequence[Cloud]) -> dict[str, list[Any]]:
     """Columns of an OfferTable: each machine type on demand and on spot."""
-    rows = [row for cloud in clouds for machine in machines(cloud) for row in _offers(cloud, machine)]
-    return dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for cloud in clouds:
+        unfolded = list(machines(cloud))
+        for name, cells in _columns(cloud, unfolded).items():
+            table[name] += cells
+    return table
+
+
+def _columns(cloud: Cloud, unfolded: list[Machine]) -> dict[str, list[Any]]:
+    count = len(unfolded)
+    table: dict[str, list[Any]] = {
+        name: [getattr(m, name) for m in unfolded] * 2 for name in COLUMNS if hasattr(Machine, name)
+    }
+    constant = {"cloud": cloud.name, "region": cloud.region, "zone": None, "as_of": cloud.as_of}
+    table |= {name: [value] * (2 * count) for name, value in constant.items()}
+    table["market"] = ["on_demand"] * count + ["spot"] * count
+    table["source"] = [cloud.source] * count + [cloud.spot_source] * count
+    table["price_usd_per_hour"][count:] = [m.spot_usd_per_hour for m in unfolded]
+    table["interruptions_per_hour"][:count] = [0.0] * count
+    return table
 
 
 def _family(cloud: str, cells: list[str]) -> Iterator[Machine]:
     name, processor, gib_per_vcpu, price, spot, band, gpu, *sizes = cells
-    usd_per_vcpu, _, usd_per_gib = price.partition("+")
+    vcpu_usd, _, gib_usd = price.partition("+")
+    usd_per_vcpu, usd_per_gib, gib_ratio = float(vcpu_usd), float(gib_usd or 0), float(gib_per_vcpu)
+    spot_share, interruptions = 1 - float(spot) / 100, interruptions_per_hour(float(band) / 100)
     gpu_model, _, gpu_mib = gpu.partition(":")
+    sold = seen(processor, _type_name(cloud, name, "1"))
+    arch = arch_of(processor).value
     for size in _steps(sizes):
-        match = _SIZE.match(size)
-        if match is None:
-            raise ValueError(f"size {size!r}")
-        vcpus = int(match["vcpus"] or _vcpus(match["name"]))
-        gib = float(match["gib"] or float(gib_per_vcpu) * vcpus)
-        usd = float(match["usd"] or vcpus * float(usd_per_vcpu) + gib * float(usd_per_gib or 0))
-        gpus = int(match["gpus"] or 0)
+        own = _own_figures(size)
+        vcpus = own.vcpus or _vcpus(own.name)
+        gib = own.gib or gib_ratio * vcpus
+        usd = own.usd or vcpus * usd_per_vcpu + gib * usd_per_gib
         yield Machine(
-            instance_type=_type_name(cloud, name, match["name"]),
+            instance_type=_type_name(cloud, name, own.name),
             processor=processor,
+            arch=arch,
+            speed_one_core=sold.speed_one_core,
+            speed_all_cores=sold.speed_all_cores,
             vcpus=vcpus,
             memory_bytes=round(gib * GIB),
             price_usd_per_hour=round(usd, 6),
-            spot_share=1 - float(spot) / 100,
-            interruptions_per_hour=interruptions_per_hour(float(band) / 100),
-            sustained_cpu_share=float(match["share"] or 1),
-            gpus=gpus,
-            gpu_model=gpu_model if gpus else None,
-            gpu_memory_bytes=int(gpu_mib) * MIB if gpus else None,
+            spot_usd_per_hour=round(usd * spot_share, 6),
+            interruptions_per_hour=interruptions,
+            sustained_cpu_share=own.share or 1.0,
+            gpus=own.gpus,
+            gpu_model=gpu_model if own.gpus else None,
+            gpu_memory_bytes=float(gpu_mib) * MIB if own.gpus else math.nan,
         )
+
+
+class _OwnFigures(msgspec.Struct, frozen=True):
+    """What one size says that its family does not; 0: nothing."""
+
+    name: str
+    vcpus: int = 0
+    gib: float = 0.0
+    usd: float = 0.0
+    share: float = 0.0
+    gpus: int = 0
+
+
+@lru_cache(maxsize=512)
+def _own_figures(size: str) -> _OwnFigures:
+    match = _SIZE.match(size)
+    if match is None:
+        raise ValueError(f"size {size!r}")
+    name, vcpus, gib, usd, share, gpus = match.group("name", "vcpus", "gib", "usd", "share", "gpus")
+    return _OwnFigures(name, int(vcpus or 0), float(gib or 0), float(usd or 0), float(share or 0), int(gpus or 0))
 
 
 def _steps(sizes: list[str]) -> Iterator[str]:
@@ -124,44 +171,9 @@ def _vcpus(size: str) -> int:
 
 
 def _type_name(cloud: str, family: str, size: str) -> str:
-    if cloud == "aws":
-        long = _AWS_LONG.get(size) or (f"{size}large" if re.fullmatch(r"\d+x", size) else size)
-        return f"{family}.{long}"
-    return family.replace("#", size)
+    return f"{family}.{_aws_size(size)}" if cloud == "aws" else family.replace("#", size)
 
 
-def _offers(cloud: Cloud, machine: Machine) -> Iterator[list[Any]]:
-    """The cells of COLUMNS, once on demand and once on spot."""
-    processor = seen(machine.processor, machine.instance_type)
-    arch = arch_of(machine.processor).value
-    gpu_memory = float("nan") if machine.gpu_memory_bytes is None else machine.gpu_memory_bytes
-    for market, price, interruptions, source in (
-        ("on_demand", machine.price_usd_per_hour, 0.0, cloud.source),
-        (
-            "spot",
-            round(machine.price_usd_per_hour * machine.spot_share, 6),
-            machine.interruptions_per_hour,
-            cloud.spot_source,
-        ),
-    ):
-        yield [
-            cloud.name,
-            cloud.region,
-            None,
-            machine.instance_type,
-            arch,
-            machine.gpu_model,
-            market,
-            machine.processor,
-            cloud.as_of,
-            source,
-            machine.vcpus,
-            machine.memory_bytes,
-            machine.gpus,
-            gpu_memory,
-            price,
-            interruptions,
-            processor.speed_one_core,
-            processor.speed_all_cores,
-            machine.sustained_cpu_share,
-        ]
+@lru_cache(maxsize=64)
+def _aws_size(size: str) -> str:
+    return _AWS_LONG.get(size) or (f"{size}large" if re.fullmatch(r"\d+x", size) else size)
