@@ -30,6 +30,9 @@ SELECT job FROM found WHERE job IS NOT NULL
 ORDER BY (SELECT max(started_at_seconds) FROM attempts WHERE attempts.job = found.job) DESC, job
 """
 
+# A former name counts for the one the job has now.
+_NAME_NOW = "coalesce((SELECT now FROM names WHERE old = ?), ?)"
+
 
 class SqliteStore:
     """Many processes may use one file at once; within a process, threads take turns. Do not use it across a fork."""
@@ -62,7 +65,7 @@ class SqliteStore:
         return tuple(projection.decode(self._column(query, after, -1 if limit is None else limit), self.path))
 
     def rows(self, job: str | None = None, *, newest: int | None = None) -> Sequence[AttemptRow]:
-        which, args = ("", ()) if job is None else ("WHERE job = ?", (job,))
+        which, args = ("", ()) if job is None else (f"WHERE job = {_NAME_NOW}", (job, job))
         query = (
             f"SELECT row FROM attempts {which}"  # noqa: S608 - the text is ours
             " ORDER BY started_at_seconds DESC, attempt_id DESC, run_id DESC LIMIT ?"

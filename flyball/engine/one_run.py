@@ -206,10 +206,13 @@ class _OneRun:
             if self._store is None:
                 self._store = self._with.open_store()
             self._store.append(facts[2:] if self._store.run(self._run.run_id) else facts)
+            recorded = self._store.run(self._run.run_id)
         except StoreError as error:
             self._warnings.append(f"{error}\n  this run is kept and will be recorded by the next flyball command that can")
             return
         self._with.spool.close(opening.attempt_id)
+        if recorded is not None:  # under the name that the job has now
+            self._run = msgspec.structs.replace(self._run, job=recorded.job)
 
     def _next_step(self, limits: Limits) -> Again | Final:
         outcomes = tuple(attempt.receipt.outcome for attempt in self._attempts)

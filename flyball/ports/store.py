@@ -23,7 +23,10 @@ class Store(Protocol):
         ...
 
     def rows(self, job: str | None = None, *, newest: int | None = None) -> Sequence[AttemptRow]:
-        """Attempts of one job or of all, oldest first; `newest` keeps that many of the latest."""
+        """Attempts of one job or of all, oldest first; `newest` keeps that many of the latest.
+
+        A name that the job had before it was renamed counts for the one it has now.
+        """
         ...
 
     def run(self, run_id: str) -> RunState | None:
@@ -53,6 +56,7 @@ class MemoryStore:
         return tuple(self._facts[after : None if limit is None else after + limit])
 
     def rows(self, job: str | None = None, *, newest: int | None = None) -> Sequence[AttemptRow]:
+        job = job if job is None else self._snapshot.names.get(job, job)
         found = [r for s in self._snapshot.runs.values() if job in {None, s.job} for r in s.rows()]
         found.sort(key=lambda r: (r.started_at_seconds, r.attempt_id, r.run_id))
         return tuple(found if newest is None else found[max(0, len(found) - newest) :])
