@@ -57,7 +57,11 @@ class Checked:
 
 def aws(data: Path) -> bool:
     with (data / "aws_ondemand_karpenter_2026-07-20.csv").open() as file:
-        prices = {r["instance_type"]: float(r["usd_per_hour_ondemand_linux"]) for r in csv.DictReader(file) if r["region"] == AWS_US_EAST_1.region}
+        prices = {
+            r["instance_type"]: float(r["usd_per_hour_ondemand_linux"])
+            for r in csv.DictReader(file)
+            if r["region"] == AWS_US_EAST_1.region
+        }
     with (data / "aws_instance_specs_karpenter_v1.14.csv").open() as file:
         specs = {r["instance_type"]: r for r in csv.DictReader(file)}
     checked = Checked("aws us-east-1")
@@ -79,11 +83,22 @@ def aws(data: Path) -> bool:
 
 def aws_spot(data: Path) -> None:
     with (data / "aws_spot_advisor_2025-07.csv").open() as file:
-        advised = {r["instance_type"]: r for r in csv.DictReader(file) if r["region"] == "us-east-1" and r["os"] == "Linux"}
+        advised = {
+            r["instance_type"]: r
+            for r in csv.DictReader(file)
+            if r["region"] == "us-east-1" and r["os"] == "Linux"
+        }
     shares, rates = [], []
     for m in machines(AWS_US_EAST_1):
         if row := advised.get(m.instance_type):
-            shares.append(abs(m.spot_usd_per_hour / m.price_usd_per_hour / (1 - float(row["savings_pct_vs_ondemand"]) / 100) - 1))
+            shares.append(
+                abs(
+                    m.spot_usd_per_hour
+                    / m.price_usd_per_hour
+                    / (1 - float(row["savings_pct_vs_ondemand"]) / 100)
+                    - 1
+                )
+            )
             true = interruptions_per_hour(BAND_SHARES[row["interruption_band"]])
             rates.append(max(m.interruptions_per_hour / true, true / m.interruptions_per_hour))
     print(
@@ -93,7 +108,9 @@ def aws_spot(data: Path) -> None:
 
 
 def gcp(data: Path) -> bool:
-    region = json.loads((data / "gcp_prices_karpenter_2026-08-03.json").read_text())["prices"][GCP_US_CENTRAL1.region]
+    region = json.loads((data / "gcp_prices_karpenter_2026-08-03.json").read_text())["prices"][
+        GCP_US_CENTRAL1.region
+    ]
     with (data / "gcp_machinetypes_gcosts_2026-08-20.csv").open() as file:
         specs = {r["NAME"]: r for r in csv.DictReader(file, delimiter=";")}
     checked, spot = Checked("gcp us-central1"), []
@@ -113,7 +130,11 @@ def gcp(data: Path) -> bool:
 
 def azure(data: Path) -> bool:
     with gzip.open(data / "azure_ondemand_karpenter_2026-06-18.csv.gz", "rt") as file:
-        prices = {r["vm_size"]: float(r["usd_per_hour_ondemand_linux"]) for r in csv.DictReader(file) if r["region"] == AZURE_EASTUS.region}
+        prices = {
+            r["vm_size"]: float(r["usd_per_hour_ondemand_linux"])
+            for r in csv.DictReader(file)
+            if r["region"] == AZURE_EASTUS.region
+        }
     checked = Checked("azure eastus")
     for m in machines(AZURE_EASTUS):
         checked.price(m.instance_type, m.price_usd_per_hour, prices.get(m.instance_type))

@@ -70,7 +70,7 @@ class Coded:
         return np.array([number(v) for v in self.values], dtype=np.float64)[self.codes]
 
     def __getitem__(self, row: int) -> str | None:
-        return self.values[self.codes[row]]
+        return self.values[int(self.codes[row])]
 
     def to_list(self) -> list[str | None]:
         return [self.values[code] for code in self.codes]
@@ -89,13 +89,8 @@ class OfferTable(Sequence[Offer]):
         order = np.lexsort(
             (text["market"].codes, text["instance_type"].codes, place.codes, text["cloud"].codes)
         )
-        self._fill(text, numbers, order)
-
-    def _fill(
-        self, text: Mapping[str, Coded], numbers: Mapping[str, NDArray[Any]], rows: NDArray[Any]
-    ) -> None:
-        self.text = {name: column.taken(rows) for name, column in text.items()}
-        self.numbers = {name: column[rows] for name, column in numbers.items()}
+        self.text = {name: column.taken(order) for name, column in text.items()}
+        self.numbers = {name: column[order] for name, column in numbers.items()}
 
     @classmethod
     def of(cls, offers: Iterable[Offer]) -> OfferTable:
@@ -107,7 +102,8 @@ class OfferTable(Sequence[Offer]):
     def take(self, rows: NDArray[Any]) -> OfferTable:
         """Those rows (a mask or indices in order)."""
         some = OfferTable.__new__(OfferTable)
-        some._fill(self.text, self.numbers, rows)
+        some.text = {name: column.taken(rows) for name, column in self.text.items()}
+        some.numbers = {name: column[rows] for name, column in self.numbers.items()}
         return some
 
     def columns(self) -> dict[str, list[Any]]:

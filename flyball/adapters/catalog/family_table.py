@@ -5,7 +5,7 @@ One line a family, its columns apart by blanks:
     name  processor  GiB/vCPU  $/vCPU-hour  spot  band  gpu  sizes...
 
 `#` in a name stands for the size. `$/vCPU-hour` may be `a+b`: a for each vCPU and b for each GiB. `spot` is the typical
-discount in per cent, `band` the middle of the share of spot machines taken back in a month, in per cent.
+discount in per cent (with `?` an estimate of flyball's own), `band` the middle of the share of spot machines taken back in a month, in per cent.
 `gpu` is `MODEL:MiB` of one GPU, or `-`. A size is
 
     NAME[=VCPUS][@GIB][$PRICE][~SHARE][/GPUS]
@@ -36,6 +36,8 @@ _AWS_STEPS = ("m", "l", "x", "2x", "4x", "8x", "12x", "16x", "24x", "32x", "48x"
 _AWS_VCPUS = {"m": 1, "l": 2, "x": 4}
 _AWS_LONG = {"m": "medium", "l": "large", "x": "xlarge"}
 
+ESTIMATED_SPOT = "built-in table, spot price estimated"
+
 
 class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     """One cloud's table in one region."""
@@ -60,6 +62,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     memory_bytes: int
     price_usd_per_hour: float  # on demand
     spot_usd_per_hour: float
+    spot_estimated: bool
     interruptions_per_hour: float  # on spot
     sustained_cpu_share: float
     gpus: int
@@ -97,7 +100,9 @@ def _columns(cloud: Cloud, unfolded: list[Machine]) -> dict[str, list[Any]]:
     constant = {"cloud": cloud.name, "region": cloud.region, "zone": None, "as_of": cloud.as_of}
     table |= {name: [value] * (2 * count) for name, value in constant.items()}
     table["market"] = ["on_demand"] * count + ["spot"] * count
-    table["source"] = [cloud.source] * count + [cloud.spot_source] * count
+    table["source"] = [cloud.source] * count + [
+        ESTIMATED_SPOT if m.spot_estimated else cloud.spot_source for m in unfolded
+    ]
     table["price_usd_per_hour"][count:] = [m.spot_usd_per_hour for m in unfolded]
     table["interruptions_per_hour"][:count] = [0.0] * count
     return table
@@ -107,7 +112,7 @@ def _family(cloud: str, cells: list[str]) -> Iterator[Machine]:
     name, processor, gib_per_vcpu, price, spot, band, gpu, *sizes = cells
     vcpu_usd, _, gib_usd = price.partition("+")
     usd_per_vcpu, usd_per_gib, gib_ratio = float(vcpu_usd), float(gib_usd or 0), float(gib_per_vcpu)
-    spot_share, interruptions = 1 - float(spot) / 100, interruptions_per_hour(float(band) / 100)
+    spot_share, interruptions = 1 - float(spot.rstrip("?")) / 100, interruptions_per_hour(float(band) / 100)
     gpu_model, _, gpu_mib = gpu.partition(":")
     sold = seen(processor, _type_name(cloud, name, "1"))
     arch = arch_of(processor).value
@@ -126,6 +131,7 @@ def _family(cloud: str, cells: list[str]) -> Iterator[Machine]:
             memory_bytes=round(gib * GIB),
             price_usd_per_hour=round(usd, 6),
             spot_usd_per_hour=round(usd * spot_share, 6),
+            spot_estimated=spot.endswith("?"),
             interruptions_per_hour=interruptions,
             sustained_cpu_share=own.share or 1.0,
             gpus=own.gpus,
@@ -151,7 +157,9 @@ def _own_figures(size: str) -> _OwnFigures:
     if match is None:
         raise ValueError(f"size {size!r}")
     name, vcpus, gib, usd, share, gpus = match.group("name", "vcpus", "gib", "usd", "share", "gpus")
-    return _OwnFigures(name, int(vcpus or 0), float(gib or 0), float(usd or 0), float(share or 0), int(gpus or 0))
+    return _OwnFigures(
+        name, int(vcpus or 0), float(gib or 0), float(usd or 0), float(share or 0), int(gpus or 0)
+    )
 
 
 def _steps(sizes: list[str]) -> Iterator[str]:
