@@ -65,9 +65,17 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
     @property
+    def receipt(self) -> Receipt:
+        """Of the last attempt."""
+        return self.attempts[-1].receipt
+
+    @property
     def exit_code(self) -> int:
-        code = self.attempts[-1].receipt.exit_code
+        code = self.receipt.exit_code
         return 125 if code is None else code
+
+    def with_warnings(self, more: Sequence[str]) -> Finished:
+        return msgspec.structs.replace(self, warnings=(*more, *self.warnings))
 
 
 class Planner(Protocol):

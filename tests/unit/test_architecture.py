@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "flyball"
-ANYTHING = frozenset({"model", "policy", "ports", "meter", "engine", "adapters", "client", "app"})
+ANYTHING = frozenset({"model", "policy", "ports", "meter", "engine", "adapters", "client", "app", "api"})
 MAY_IMPORT = {  # package -> flyball packages it may import; itself and errors always
     "model": frozenset(),
     "policy": frozenset({"model"}),
@@ -19,7 +19,8 @@ MAY_IMPORT = {  # package -> flyball packages it may import; itself and errors a
     "adapters": frozenset({"model", "policy", "ports"}),
     "engine": frozenset({"model", "policy", "ports", "meter"}),
     "client": frozenset({"model", "policy", "ports", "meter", "engine"}),
-    "app": ANYTHING - {"adapters"},
+    "app": ANYTHING - {"adapters", "api"},
+    "api": ANYTHING - {"adapters"},
 }
 EXEMPT = {"app/wiring.py": ANYTHING}  # the one place where adapters are chosen
 IMPURE = {"os", "time", "socket", "subprocess", "threading", "logging", "uuid", "asyncio", "pathlib", "sqlite3", "polars", "obstore"}
