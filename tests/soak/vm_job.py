@@ -1,0 +1,120 @@
+"""Process 1 of the virtual machine: mounts, delegates a cgroup, runs the truth suite as root and as a user, powers off.
+
+What it prints between BEGIN and END of each part is for the reader; `FLYBALL PART name EXIT code` is for the test.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+USER = 1000
+CGROUPS = Path("/sys/fs/cgroup")
+CONTROLLERS = "+cpu +memory +io +pids"
+SLOW = "15"  # software emulation against the host's own processor
+SUITE = ["/usr/bin/python3", "/flyball/tests/e2e/truth/check.py", "--slow", SLOW]
+MOUNTS = (
+    ("proc", "proc", ""),
+    ("sysfs", "sys", ""),
+    ("cgroup2", "sys/fs/cgroup", ""),
+    ("tmpfs", "dev/shm", "mode=1777"),
+    ("tmpfs", "run", "mode=755"),
+    ("devpts", "dev/pts", ""),
+)
+
+
+def main() -> None:
+    prepare()
+    in_group("root", 0, CGROUPS / "system.slice" / "flyball.service")
+    in_group("user", USER, delegated(CGROUPS / "user.slice") / "session.scope")
+    Path("/proc/sysrq-trigger").write_text("o")
+
+
+def prepare() -> None:
+    for kind, target, options in MOUNTS:
+        Path("/", target).mkdir(parents=True, exist_ok=True)
+        mount = [
+            "/bin/busybox",
+            "mount",
+            "-t",
+            kind,
+            *(["-o", options] if options else []),
+            "none",
+            f"/{target}",
+        ]
+        subprocess.run(mount, check=True)
+    subprocess.run(["/bin/busybox", "--install", "-s", "/bin"], check=False)
+    subprocess.run(["/bin/busybox", "ip", "link", "set", "lo", "up"], check=False)
+    Path("/tmp").mkdir(exist_ok=True)
+    Path("/tmp").chmod(0o1777)
+    Path("/etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n"
+    )
+    home = Path("/home/user")
+    home.mkdir(parents=True, exist_ok=True)
+    os.chown(home, USER, USER)
+    (CGROUPS / "cgroup.subtree_control").write_text(CONTROLLERS)
+    (CGROUPS / "system.slice").mkdir()
+    (CGROUPS / "system.slice" / "cgroup.subtree_control").write_text(CONTROLLERS)
+
+
+def delegated(slice_folder: Path) -> Path:
+    """A group given to the user as systemd gives user@1000.service: its files for processes and controllers."""
+    group = slice_folder / f"user@{USER}.service"
+    group.mkdir(parents=True)
+    (slice_folder / "cgroup.subtree_control").write_text(CONTROLLERS)
+    for path in (group, *(group / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(path, USER, USER)
+    (group / "session.scope").mkdir()
+    (group / "cgroup.subtree_control").write_text(CONTROLLERS)
+    for path in (group / "session.scope", *(group / "session.scope").iterdir()):
+        if path.is_dir() or path.name in {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}:
+            os.chown(path, USER, USER)
+    return group
+
+
+def in_group(part: str, uid: int, group: Path) -> None:
+    group.mkdir(parents=True, exist_ok=True)
+    print(f"FLYBALL PART {part} BEGIN", flush=True)
+    pid = os.fork()
+    if pid == 0:
+        become(uid, group)
+        os.execve(SUITE[0], SUITE, environment(uid))
+    print(f"FLYBALL PART {part} EXIT {code_of(pid)}", flush=True)
+
+
+def become(uid: int, group: Path) -> None:
+    (group / "cgroup.procs").write_text("0")
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    os.chdir("/tmp")
+
+
+def environment(uid: int) -> dict[str, str]:
+    home = "/home/user" if uid else "/root"
+    return {
+        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": home,
+        "PYTHONPATH": "/flyball",
+        "LANG": "C.UTF-8",
+    }
+
+
+def code_of(pid: int) -> int:
+    """Exit code of that process; others that end meanwhile are orphans, which process 1 must collect."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:  # noqa: BLE001 - process 1 must say what went wrong, and switch off
+        print(f"FLYBALL PART setup EXIT {error!r}", file=sys.stdout, flush=True)
+        Path("/proc/sysrq-trigger").write_text("o")
