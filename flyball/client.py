@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,10 @@ from flyball.policy.summary import summarise
 from flyball.ports.catalog import Catalog
 from flyball.ports.store import Store
 
+if TYPE_CHECKING:
+    from flyball.model.resource import Size
+    from flyball.policy.placement import Ranking, Wanted, Work
+
 RUNS_LOOKED_THROUGH = 100_000  # for the beginning or end of a run's id
 
 
@@ -36,6 +41,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     load_samples: Callable[[str], Samples | None]
     measure_input: Callable[[str], tuple[int, int]]
     code_version: Callable[[str], str | None]
+    place_of: Callable[[str, str], str]
     default_tags: dict[str, str]
     scratch: Callable[[], Path]
     now_seconds: Callable[[], float]
@@ -86,6 +92,10 @@ class Client:
     def measure_input(self, text: str) -> tuple[int, int]:
         """(bytes, objects) of a path, a URL or a "@FILE" of them. Raises: InputError, Unavailable."""
         return self._world.measure_input(text)
+
+    def place_of(self, script: str, folder: str) -> str:
+        """Where a script is, seen from the repository that it is in: the same from every working directory."""
+        return self._world.place_of(script, folder)
 
     def code_version(self, folder: str) -> str | None:
         """The commit that a folder is at, None outside a repository."""
@@ -174,6 +184,18 @@ class Client:
         """The plan for the next run of a job, and the offers that were next in rank. Raises: InputError."""
         self.rows_of(job, newest=1)
         return self._planner(lambda: self.store).plan_with_alternatives(job, features)
+
+    def offers(self, need: Size, wanted: Wanted, *, job: str | None = None) -> Ranking:
+        """Offers that hold the need, by expected dollars per finished run of `job`, else of an hour. Raises: InputError."""
+        from flyball.policy.placement import rank
+
+        return rank(self.catalog.offers(), need=need, work=self._work_of(job) if job else None, wanted=wanted)
+
+    def _work_of(self, job: str) -> Work | None:
+        from flyball.policy.speed import work_of_job
+
+        plan, _ = self.plan(job, self.features_like_last(job))
+        return work_of_job(plan.forecast, self.rows_of(job))
 
     def rename(self, old: str, new: str, *, only_run_id: str | None = None) -> Renamed:
         """Runs of `old` belong to `new` from here on, also those to come. Raises: InputError."""

@@ -73,12 +73,13 @@ def run_spec(
     """(the run as it is recorded, warnings about what could not be found out about it)."""
     now_seconds = time.time()
     folder = workdir or os.getcwd()  # noqa: PTH109
-    identity = identify(command, name=name, workdir=folder)
+    identity = identify(command, name=name, place=lambda script: client.place_of(script, folder))
     numbers, words = numbers_and_words(params)
     features, warnings = features_of(inputs, client=client, now_seconds=now_seconds)
     run = RunSpec(
         run_id=run_id_at(now_seconds, SystemRandom()),
         job=identity.job,
+        job_reason=identity.why,
         command=redact(command),
         workdir=workdir,
         inputs=redact(inputs),

@@ -47,6 +47,7 @@ def world(settings: Settings) -> World:
         load_samples=lambda attempt_id: _load_samples(home, attempt_id),
         measure_input=_measure_input,
         code_version=_code_version,
+        place_of=_place_of,
         scratch=_scratch,
         now_seconds=time.time,
         memory_of_machine_bytes=_memory_of_machine_bytes,
@@ -115,6 +116,17 @@ def _code_version(folder: str) -> str | None:
     from flyball.adapters.code_version import code_version
 
     return code_version(folder)
+
+
+def _place_of(script: str, folder: str) -> str:
+    path = os.path.realpath(os.path.join(folder, script))  # noqa: PTH118 - pathlib costs more than all of this
+    root = os.path.dirname(path)  # noqa: PTH120
+    while not os.path.exists(os.path.join(root, ".git")):  # noqa: PTH110, PTH118
+        parent = os.path.dirname(root)  # noqa: PTH120
+        if parent == root:
+            return path
+        root = parent
+    return os.path.relpath(path, os.path.dirname(root))  # noqa: PTH120
 
 
 def _scratch() -> Path:

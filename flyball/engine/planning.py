@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.model.history import AttemptRow
 from flyball.model.job import Features, RunSpec
@@ -22,7 +23,7 @@ from flyball.policy.retry import Grown
 from flyball.ports.store import Store
 
 if TYPE_CHECKING:
-    from flyball.policy.evidence import Evidence
+    from flyball.policy.sizing import Appetite
     from flyball.ports.catalog import Catalog
 
 FLOOR = Size(cpu_cores=0.25, memory_bytes=128 * MIB)  # the smallest that any platform sells or schedules
@@ -110,11 +111,11 @@ class HistoryPlanner:
     def plans_after(self, run: RunSpec, last: Receipt) -> tuple[Plan, Plan]:
         kept = self._kept(run.job)
         if kept is not None and kept.holds_after(run, last):
-            self._keep(msgspec.structs.replace(kept, reuses=kept.reuses + 1))
+            self._keep(replace(kept, reuses=kept.reuses + 1))
             return kept.plan, kept.plan
         rows = self._rows(run.job)
         before = [row for row in rows if row.run_id != run.run_id and row.started_at_seconds <= last.started_at_seconds]
-        features_next = msgspec.structs.replace(run.features, started_at_seconds=self._now_seconds())
+        features_next = replace(run.features, started_at_seconds=self._now_seconds())
         plan, _ = self._plan(run.job, before, run.features)
         plan_next, _ = self._plan(run.job, rows, features_next)
         self._keep(KeptPlan(plan=plan_next, features=features_next, made_at_seconds=last.ended_at_seconds))
@@ -135,16 +136,36 @@ class HistoryPlanner:
             reasons=decision.reasons,
             hit_limit_probability=decision.hit_limit_probability,
         )
-        if expected.wall_seconds is None:
-            return plan, ()  # nothing has run yet: no price can be told
-        choices = self._choices(evidence, plan)
-        as_of = min((str(choice.offer.as_of) for choice in choices[:1]), default=None)
-        return msgspec.structs.replace(plan, choice=choices[0] if choices else None, catalog_as_of=as_of), choices
+        choices = self._choices(plan, rows)
+        if not choices:
+            return plan, ()
+        return replace(plan, choice=choices[0], catalog_as_of=str(choices[0].offer.as_of)), choices
 
-    def _choices(self, evidence: Evidence, plan: Plan) -> Sequence[Choice]:
-        raise RuntimeError(evidence, plan)
+    def _choices(self, plan: Plan, rows: Sequence[AttemptRow]) -> Sequence[Choice]:
+        """The cheapest offers for the planned size, cheapest first; none while no run has told what it does."""
+        from flyball.policy.placement import Wanted, rank
+        from flyball.policy.speed import learn_speeds, work_of_job
 
-    def _appetite(self) -> object:
+        work = work_of_job(plan.forecast, rows)
+        if work is None:
+            return ()
+        speeds, wishes = learn_speeds(rows), self._preferences
+        ranking = rank(
+            self._catalog().offers(),
+            need=Size(cpu_cores=plan.size.cpu_cores, memory_bytes=0, gpus=plan.size.gpus),
+            work=replace(work, memory_bytes=plan.size.memory_bytes),
+            wanted=Wanted(
+                clouds=wishes.clouds,
+                regions=wishes.regions,
+                arch=wishes.archs[0] if len(wishes.archs) == 1 else None,
+                market=wishes.markets[0] if len(wishes.markets) == 1 else None,
+                max_price_usd_per_hour=wishes.price_usd_per_hour_max,
+            ),
+            speed_corrections=speeds.corrections,
+        )
+        return ranking[: wishes.alternatives]
+
+    def _appetite(self) -> Appetite:
         from flyball.policy.sizing import Appetite
 
         return Appetite(hit_limit_share_max=self._preferences.hit_limit_share_max)
