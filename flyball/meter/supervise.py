@@ -1,0 +1,419 @@
+"""Runs one command, watches it to its end, and leaves a receipt."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flyball.meter import launch, record
+from flyball.meter.ending import STOPPING, Clues, Ending, ending
+from flyball.meter.group import Group, open_group
+from flyball.meter.group_folder import send
+from flyball.meter.logfile import BoundedLog
+from flyball.meter.measurement import Measurement
+from flyball.meter.order import Order
+from flyball.meter.process import boot_id, start_ticks
+from flyball.meter.proctree import adopt_orphans
+from flyball.meter.receipt import receipt
+from flyball.meter.spool import Spool
+from flyball.meter.streams import Streams, hold_closed_streams
+from flyball.meter.surroundings import Surroundings
+from flyball.meter.waiting import open_wait
+
+
+def run_metered(order: Order, *, while_running: Callable[[], None] | None = None) -> dict[str, Any]:
+    """The receipt of one command, run to its end; also left in the order's folder.
+
+    `while_running` is called once in a thread as soon as the command has been started. Raises CannotLimit
+    before anything starts. Recording that fails never stops the command: it shows in "record_error".
+    """
+    held = hold_closed_streams()
+    group = open_group(order)
+    try:
+        return _Attempt(order, group).run(while_running)
+    finally:
+        for handle in held:
+            os.close(handle)
+
+
+class _Attempt:
+    """One run of the loop: what it has open, and what it knows so far."""
+
+    def __init__(self, order: Order, group: Group | None) -> None:
+        self.order, self.group = order, group
+        self.record_error: str | None = None
+        self.started_wall = time.time()
+        self._record(self._write_intent)
+        self.log: BoundedLog | None = None
+        self.stopped_for: str | None = None
+        self.passed_on: set[int] = set()
+        self._kill_at: float | None = None
+        self._active_at = time.monotonic()
+        self._active: tuple[float, ...] = ()
+
+    def run(self, while_running: Callable[[], None] | None) -> dict[str, Any]:
+        if self.group is None:
+            adopt_orphans(True)
+        self.streams = Streams(self.order.log, end_background=self.order.end_background)
+        surroundings = Surroundings()
+        self.signals = open_wait()
+        try:
+            pid, started = self._fork()
+            surroundings.watch_network(pid)
+            if self.streams.relays:
+                self._record(self._open_log)
+            self.streams.start(self.log.write if self.log else _drop)
+            background = _Background(pid, while_running)
+            background.start()
+            begun = launch.wait_until_started(started)
+            if not begun.entered and self.group:
+                self._lose_group()
+            self.measurement = self._measurement(begun.at, pid, surroundings, background)
+            self._watch(pid, background)
+            ended_at, ended_wall = time.monotonic(), time.time()
+            self.measurement.finish(ended_at)
+            at_limit = self._reached_limit()
+            _, status, usage = os.wait4(pid, 0)
+            self._end_background()
+            self._drain()
+            background.finish()
+            end = self._ending(status, begun.error, at_limit, surroundings)
+        finally:
+            self.signals.close()
+            if self.group is None:
+                adopt_orphans(False)
+        return self._close(
+            pid=pid,
+            started_at=begun.at,
+            ended_at=ended_at,
+            ended_wall=ended_wall,
+            usage=usage,
+            end=end,
+            background=background,
+        )
+
+    # starting
+
+    def _fork(self) -> tuple[int, int]:
+        doors = self.group.doors() if self.group else []
+        try:
+            return launch.fork(
+                self.order.command,
+                doors=doors,
+                attach=self.streams.attach,
+                mask=self.signals.mask_before,
+                workdir=self.order.workdir,
+                env=self.order.env,
+            )
+        finally:
+            for door in doors:
+                os.close(door)
+
+    def _write_intent(self) -> None:
+        order = self.order
+        intent = {
+            "schema": 1,
+            "attempt_id": order.attempt_id,
+            "command": list(order.command),
+            "started_at_seconds": self.started_wall,
+            "wrapper_pid": os.getpid(),
+            "wrapper_started_ticks": start_ticks(os.getpid()),
+            "boot_id": boot_id(),
+            "limits": limits_of(order),
+            "groups": self.group.recorded() if self.group else {},
+        }
+        record.write_intent(order.folder, intent)
+
+    def _open_log(self) -> None:
+        self.log = BoundedLog(os.path.join(self.order.folder, record.LOG))
+
+    def _measurement(
+        self, started_at: float, pid: int, surroundings: Surroundings, background: _Background
+    ) -> Measurement:
+        spool: list[Spool] = []
+        self._record(lambda: spool.append(Spool(os.path.join(self.order.folder, record.SAMPLES))))
+        measurement = Measurement(started_at, pid, self.group, surroundings, spool[0] if spool else None)
+        measurement.on_full = self._note
+        measurement.others_may_start = background.is_running
+        return measurement
+
+    def _lose_group(self) -> None:
+        """It could not enter: measure by /proc, as if there were no groups."""
+        assert self.group is not None
+        self.group.remove()
+        self.group.close()
+        self.group = None
+
+    # watching
+
+    def _watch(self, pid: int, background: _Background) -> None:
+        """Until the command itself is over (a zombie still, so that its last counters can be read)."""
+        measurement = self.measurement
+        while not _is_over(pid):
+            got = self.signals.wait(min(measurement.next_at, self._deadline()) - time.monotonic())
+            if got is not None and got.number != signal.SIGCHLD:
+                self._pass_on(pid, got.number, got.from_terminal)
+            now = time.monotonic()
+            measurement.gpu = background.gpu
+            if now >= measurement.next_at:
+                measurement.look(now)
+            self._note_activity(now)
+            self._stop_if_due(now)
+            if self.group is None:
+                self._reap_orphans()
+
+    def _pass_on(self, pid: int, number: int, from_terminal: bool) -> None:
+        if not from_terminal:
+            send([pid], number)
+        if number in STOPPING:
+            self.passed_on.add(number)
+        if number == signal.SIGTSTP:
+            os.kill(os.getpid(), signal.SIGSTOP)  # the shell waits for us to stop as well
+            self._active_at = time.monotonic()
+
+    def _deadline(self) -> float:
+        """When something must be done even if nothing happens."""
+        order, now = self.order, time.monotonic()
+        if self._kill_at is not None:
+            return max(self._kill_at, now)
+        times = [now + 1.0]
+        if self.stopped_for is None and order.timeout_seconds is not None:
+            times.append(self.measurement.started_at + order.timeout_seconds)
+        if self.stopped_for is None and order.stalled_after_seconds is not None:
+            times.append(self._active_at + order.stalled_after_seconds)
+        return min(times)
+
+    def _note_activity(self, now: float) -> None:
+        active = self.measurement.active
+        grown = zip(active, self._active or active)  # noqa: B905 - strict= came with 3.10
+        if not self._active or any(new > old + STILL for new, old in grown):
+            self._active, self._active_at = active, now
+        self._active_at = max(self._active_at, self.streams.last_at)
+
+    def _stop_if_due(self, now: float) -> None:
+        order = self.order
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                self._kill()
+                self._kill_at = now + 1.0  # again, should anything have got away
+            return
+        timeout, stall = order.timeout_seconds, order.stalled_after_seconds
+        if timeout is not None and now >= self.measurement.started_at + timeout:
+            self.stopped_for = "timeout"
+        elif stall is not None and now >= self._active_at + stall:
+            self.stopped_for = "stall"
+        if self.stopped_for:
+            self._terminate()
+            self._kill_at = now + order.grace_seconds
+
+    def _terminate(self) -> None:
+        pids = self.measurement.pids()
+        send(pids, signal.SIGTERM)
+        send(pids, signal.SIGCONT)  # a stopped process takes no SIGTERM
+
+    def _kill(self) -> None:
+        if self.group:
+            self.group.kill()
+        else:
+            send(self.measurement.pids(), signal.SIGKILL)
+
+    # ending
+
+    def _end_background(self) -> None:
+        """Ends what the command left running."""
+        if not self.order.end_background or not self.measurement.pids():
+            return
+        self._terminate()
+        give_up = time.monotonic() + self.order.grace_seconds
+        pause = 0.001
+        while self.measurement.pids() and time.monotonic() < give_up:
+            got = self.signals.wait(pause)
+            pause = min(0.05, pause * 2)
+            if got is not None and got.number in STOPPING:
+                break
+            if self.group is None:
+                self._reap_orphans()
+        for _ in range(100):
+            if not self.measurement.pids():
+                return
+            self._kill()
+            self.signals.wait(0.01)
+            if self.group is None:
+                self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        assert self.measurement.tree is not None
+        for pid in self.measurement.tree.zombies():
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass  # not ours: its own parent will
+
+    def _drain(self) -> None:
+        """Passes on what is still in the pipes; a second signal, or a stranger holding them, ends that."""
+        quiet_since = time.monotonic()
+        while not self.streams.done(0.02):
+            got = self.signals.wait(0)
+            quiet_since = max(quiet_since, self.streams.last_at)
+            if got is not None and got.number in STOPPING:
+                self.streams.stop()
+            if self._is_held_open() and time.monotonic() - quiet_since > HELD_SECONDS:
+                self.streams.stop()
+
+    def _is_held_open(self) -> bool:
+        return all(relay.is_waiting for relay in self.streams.relays)
+
+    def _reached_limit(self) -> bool:
+        limit, peak = self.order.memory_limit_bytes, self.measurement.kernel_peak_bytes
+        return limit is not None and (peak or 0) >= 0.97 * limit
+
+    def _ending(
+        self, status: int, error: OSError | None, at_limit: bool, surroundings: Surroundings
+    ) -> Ending:
+        if error is not None:
+            print(launch.shell_message(error), file=sys.stderr, flush=True)  # noqa: T201 - as a shell does
+            code = launch.shell_exit_code(error)
+            return Ending("failed", code, None, f"could not be started: {error.strerror}")
+        reading: dict[str, float] = {}
+        if self.group:
+            self.group.read(reading, {})
+        kills = reading.get("oom_kills")
+        stops = {"timeout": self.order.timeout_seconds, "stall": self.order.stalled_after_seconds}
+        return ending(
+            Clues(
+                status=status,
+                oom_kills=None if kills is None else int(kills),
+                machine_oom_kills=surroundings.oom_kills_since(),
+                memory_limit_bytes=self.order.memory_limit_bytes,
+                at_limit=at_limit,
+                stopped_for=self.stopped_for,
+                stop_seconds=stops.get(self.stopped_for or ""),
+                passed_on=frozenset(self.passed_on),
+            )
+        )
+
+    def _close(
+        self,
+        *,
+        pid: int,
+        started_at: float,
+        ended_at: float,
+        ended_wall: float,
+        usage: resource.struct_rusage,
+        end: Ending,
+        background: _Background,
+    ) -> dict[str, Any]:
+        wall = max(0.0, ended_at - started_at)
+        written = self.streams.bytes
+        result = receipt(
+            attempt_id=self.order.attempt_id,
+            end=end,
+            pid=pid,
+            started_at_seconds=ended_wall - wall,
+            ended_at_seconds=ended_wall,
+            wall_seconds=wall,
+            figures=self.measurement.figures(wall_seconds=wall, usage=usage),
+            output_bytes=written,
+            host=background.host,
+            limits=limits_of(self.order),
+        )
+        if self.log:
+            self.log.close(written)
+            if self.log.error:
+                self._note(self.log.error)
+        if self.group and not self.group.pids():
+            self.group.remove()
+        self.measurement.close()
+        self._record(lambda: record.write_outcome(self.order.folder, result))
+        if self.record_error:
+            result["record_error"] = self.record_error
+        if background.error:
+            result["while_running_error"] = background.error
+        return result
+
+    def _record(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.record_error = self.record_error or str(error)
+
+
+STILL = 1e-3  # less CPU than that between two looks is no work: timers, our own reading
+HELD_SECONDS = 0.5  # how long a silent pipe that a stranger holds open is waited for
+
+
+class _Background:
+    """What is done beside the command: slow looks at the machine, and the caller's own work."""
+
+    def __init__(self, pid: int, work: Callable[[], None] | None) -> None:
+        self.pid, self.work = pid, work
+        self.host: dict[str, Any] = {}
+        self.error: str | None = None
+        self.gpu: Any = None
+        self._cloud: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._run, name="flyball-background", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Waits for the caller's work, but for no network."""
+        self._thread.join()
+        self.host.update({name: value for name, value in self._cloud.items() if value is not None})
+
+    def _run(self) -> None:
+        self._open_gpu()
+        self._look_at_machine()
+        if self.work is not None:
+            try:
+                self.work()
+            except Exception as error:
+                self.error = f"{type(error).__name__}: {error}"
+
+    def _look_at_machine(self) -> None:
+        try:
+            from flyball.meter.host import cloud_facts, host_facts
+
+            self.host = dict(host_facts())
+            threading.Thread(target=lambda: self._cloud.update(cloud_facts(2.0)), daemon=True).start()
+        except Exception:
+            self.host = self.host or {}  # a fact that cannot be had is unknown
+
+    def _open_gpu(self) -> None:
+        try:
+            from flyball.meter.gpu import GpuMeter
+
+            self.gpu = GpuMeter.open()
+        except Exception:
+            self.gpu = None  # no driver, no library: unknown
+
+
+def limits_of(order: Order) -> dict[str, Any]:
+    """The receipt's "limits"."""
+    return {
+        "memory_bytes": order.memory_limit_bytes,
+        "cpu_cores": order.cpu_cores_limit,
+        "timeout_seconds": order.timeout_seconds,
+        "stalled_after_seconds": order.stalled_after_seconds,
+        "grace_seconds": order.grace_seconds,
+    }
+
+
+def _is_over(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _drop(_: bytes) -> None:
+    """Keeps nothing."""
