@@ -26,7 +26,7 @@ import msgspec
 from flyball.adapters.catalog.interruption import interruptions_per_hour
 from flyball.model.offers import COLUMNS
 from flyball.model.processor import arch_of, seen
-from flyball.model.units import GIB, MIB
+from flyball.model.units import MIB
 
 _SIZE = re.compile(
     r"(?P<name>[a-z0-9-]+)(=(?P<vcpus>\d+))?(@(?P<gib>[\d.]+))?(\$(?P<usd>[\d.]+))?(~(?P<share>[\d.]+))?(/(?P<gpus>\d+))?\Z"
@@ -128,7 +128,7 @@ def _family(cloud: str, cells: list[str]) -> Iterator[Machine]:
             speed_one_core=sold.speed_one_core,
             speed_all_cores=sold.speed_all_cores,
             vcpus=vcpus,
-            memory_bytes=round(gib * GIB),
+            memory_bytes=round(gib * 1024) * MIB,
             price_usd_per_hour=round(usd, 6),
             spot_usd_per_hour=round(usd * spot_share, 6),
             spot_estimated=spot.endswith("?"),

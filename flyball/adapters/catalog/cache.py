@@ -1,0 +1,195 @@
+"""Fetched and imported tables, kept as Parquet files in one folder, and laid over the built-in table.
+
+One file a region (refreshed-aws-us-east-1.parquet) or import (imported-NAME.parquet), columns as in model/offers.py,
+written beside and renamed into place, so that a reader sees the old file or the new one and never a part.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from flyball.adapters.catalog.builtin import builtin_offers
+from flyball.errors import StoreError
+from flyball.model.offers import COLUMNS, NUMBER_COLUMNS, OfferTable, concat
+
+if TYPE_CHECKING:
+    import polars as pl
+
+IMPORTED, REFRESHED = "imported", "refreshed"
+_MOST_BYTES = 512 * 2**20  # of one cached file; 100,000 offers take about 2 MB
+_MOST_ROWS = 2_000_000
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the offers of one cloud, region and market come from."""
+
+    cloud: str
+    region: str
+    market: str
+    origin: str  # "built-in", or the name of the cached file
+    offers: int
+    as_of: date  # of the oldest
+
+
+class LayeredCatalog:
+    """Imported tables over refreshed ones over the built-in one.
+
+    What an import or refresh says about a cloud, region and market replaces all that the layers below say about it.
+    A cached file that cannot be read is left out and named in `problems`.
+    """
+
+    def __init__(self, cache_folder: Path | None) -> None:
+        self.problems: list[str] = []
+        self._layers = [("built-in", builtin_offers())]
+        for path in _cached(cache_folder):
+            try:
+                self._layers.append((path.name, read_table(path)))
+            except StoreError as error:
+                self.problems.append(str(error))
+        self._parts: dict[tuple[str, str, str], tuple[str, date]] = {}
+        self._table = self._merged()
+
+    def offers(self) -> OfferTable:
+        return self._table
+
+    def as_of(self) -> date | None:
+        return min((as_of for _, as_of in self._parts.values()), default=None)
+
+    def parts(self) -> tuple[Part, ...]:
+        """One a cloud, region and market, in that order."""
+        counts = {key: int(rows.sum()) for key, rows in _sections(self._table).items()}
+        return tuple(
+            Part(cloud=key[0], region=key[1], market=key[2], origin=origin, offers=counts[key], as_of=as_of)
+            for key, (origin, as_of) in sorted(self._parts.items())
+        )
+
+    def _merged(self) -> OfferTable:
+        import numpy as np
+
+        kept: list[OfferTable] = []
+        for origin, table in reversed(self._layers):  # the last layer speaks first
+            rows = np.zeros(len(table), dtype=np.bool_)
+            for key, section in _sections(table).items():
+                if key not in self._parts:
+                    rows |= section
+                    self._parts[key] = (origin, _oldest(table, section))
+            kept.append(table if rows.all() else table.take(np.flatnonzero(rows)))
+        return concat([table for table in kept if len(table)] or kept[:1])
+
+
+def load_catalog(cache_folder: Path | None = None) -> LayeredCatalog:
+    """Everything known to be for sale. Never raises for a damaged cache: see `problems`."""
+    return LayeredCatalog(cache_folder)
+
+
+def write_table(path: Path, table: OfferTable) -> None:
+    """The table at that path, whole or not at all. Raises: StoreError."""
+    import polars as pl
+
+    frame = pl.DataFrame(table.columns(), schema=_schema())
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(beside)
+        beside.replace(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StoreError(
+            "the catalogue cannot be kept", why=f"{path}: {error}", hint="free space, or another FLYBALL_HOME"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_table(path: Path) -> OfferTable:
+    """Raises: StoreError, for a file that is not such a table."""
+    import polars as pl
+
+    hint = f"delete {path} and refresh or import again"
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise StoreError("a cached catalogue is too large", why=str(path), hint=hint)
+        frame = pl.read_parquet(path, columns=list(COLUMNS), n_rows=_MOST_ROWS)
+        return OfferTable(_checked(frame))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ) as error:
+        raise StoreError("a cached catalogue cannot be read", why=f"{path}: {error}", hint=hint) from error
+
+
+def cached_file(cache_folder: Path, origin: str, name: str) -> Path:
+    """Where that table is kept; the name is cut down to what any file system takes."""
+    return cache_folder / f"{origin}-{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:80]}.parquet"
+
+
+def _cached(cache_folder: Path | None) -> list[Path]:
+    """Refreshed files first, then imported ones, the newest last."""
+    if cache_folder is None or not cache_folder.is_dir():
+        return []
+    found: list[Path] = []
+    for origin in (REFRESHED, IMPORTED):
+        files = cache_folder.glob(f"{origin}-*.parquet")
+        found += sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return found
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    kinds = {"int64": pl.Int64, "float64": pl.Float64}
+    return {name: kinds[NUMBER_COLUMNS[name]] if name in NUMBER_COLUMNS else pl.String for name in COLUMNS}
+
+
+def _checked(frame: pl.DataFrame) -> dict[str, Any]:
+    """Columns of a table that can be relied on. Raises: ValueError."""
+    import polars as pl
+
+    if frame.schema != _schema():
+        raise ValueError("it has other columns")
+    needed = [name for name in COLUMNS if name not in {"zone", "gpu_model", "processor", "gpu_memory_bytes"}]
+    if frame.select(pl.any_horizontal(pl.col(needed).is_null().any())).item():
+        raise ValueError("it has empty cells")
+    if not frame["price_usd_per_hour"].is_between(0, 1e6, closed="right").all():
+        raise ValueError("it has prices at or below zero")
+    if (
+        not frame["market"].is_in(["on_demand", "spot"]).all()
+        or not frame["arch"].is_in(["x86_64", "arm64"]).all()
+    ):
+        raise ValueError("it has an unknown market or architecture")
+    frame["as_of"].str.to_date("%Y-%m-%d", strict=True)
+    return {
+        name: frame[name].fill_null(float("nan")).to_numpy()
+        if name in NUMBER_COLUMNS
+        else frame[name].to_list()
+        for name in COLUMNS
+    }
+
+
+def _sections(table: OfferTable) -> dict[tuple[str, str, str], Any]:
+    """Rows of each cloud, region and market."""
+    import numpy as np
+
+    cloud, region, market = (table.text[name] for name in ("cloud", "region", "market"))
+    keys = np.stack([cloud.codes, region.codes, market.codes])
+    different, which = np.unique(keys, axis=1, return_inverse=True)
+    names: Iterable[tuple[int, int, int]] = different.T.tolist()
+    return {
+        (cloud.values[c] or "", region.values[r] or "", market.values[m] or ""): which.ravel() == index
+        for index, (c, r, m) in enumerate(names)
+    }
+
+
+def _oldest(table: OfferTable, rows: Any) -> date:
+    as_of = table.text["as_of"].taken(rows)
+    return date.fromisoformat(min(as_of.values[code] or "" for code in set(as_of.codes.tolist())))
