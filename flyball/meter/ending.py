@@ -24,7 +24,7 @@ class Clues(NamedTuple):
 
 class Ending(NamedTuple):
     outcome: str
-    exit_code: int
+    exit_code: int | None
     signal: int | None
     exit_cause: str
 

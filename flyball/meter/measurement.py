@@ -75,6 +75,7 @@ class Measurement:
         """The last look, when the command is over and before its groups go."""
         self._look_at_memory(now)
         self._look_at_cores(now, last=True)
+        self.memory.settle(self._kernel_peak_bytes, self._reading.get("cache_bytes", 0.0))
         self._write_row(now)
 
     def pids(self) -> list[int]:

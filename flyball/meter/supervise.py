@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flyball.meter import launch, record
+from flyball.meter.apart import must_be_apart, run_apart
 from flyball.meter.ending import STOPPING, Clues, Ending, ending
 from flyball.meter.group import Group, open_group
 from flyball.meter.group_folder import send
@@ -33,6 +34,8 @@ def run_metered(order: Order, *, while_running: Callable[[], None] | None = None
     `while_running` is called once in a thread as soon as the command has been started. Raises CannotLimit
     before anything starts. Recording that fails never stops the command: it shows in "record_error".
     """
+    if must_be_apart():
+        return run_apart(order, while_running)
     held = hold_closed_streams()
     group = open_group(order)
     try:
@@ -49,7 +52,7 @@ class _Attempt:
         self.order, self.group = order, group
         self.record_error: str | None = None
         self.started_wall = time.time()
-        self._record(self._write_intent)
+        self._record(lambda: self._write_intent(None))
         self.log: BoundedLog | None = None
         self.stopped_for: str | None = None
         self.passed_on: set[int] = set()
@@ -75,6 +78,7 @@ class _Attempt:
             if not begun.entered and self.group:
                 self._lose_group()
             self.measurement = self._measurement(begun.at, pid, surroundings, background)
+            self._record(lambda: self._write_intent(pid))
             self._watch(pid, background)
             ended_at, ended_wall = time.monotonic(), time.time()
             self.measurement.finish(ended_at)
@@ -115,7 +119,7 @@ class _Attempt:
             for door in doors:
                 os.close(door)
 
-    def _write_intent(self) -> None:
+    def _write_intent(self, pid: int | None) -> None:
         order = self.order
         intent = {
             "schema": 1,
@@ -127,6 +131,9 @@ class _Attempt:
             "boot_id": boot_id(),
             "limits": limits_of(order),
             "groups": self.group.recorded() if self.group else {},
+            "source": self.group.cpu_source if self.group else "proc",
+            "pid": pid,
+            "pid_started_ticks": start_ticks(pid) if pid is not None else None,
         }
         record.write_intent(order.folder, intent)
 

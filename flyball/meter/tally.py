@@ -83,6 +83,15 @@ class MemoryUse:
             if spike > seen + (self.NOISE_BYTES if seen else 0):
                 self._raise(spike)
 
+    def expect_other(self, other_bytes: int) -> None:
+        """What was charged beside at the last look, for a reader who knows it from elsewhere."""
+        self._other_bytes = other_bytes
+
+    def settle(self, kernel_peak_bytes: int | None, cache_bytes: float) -> None:
+        """For a job too short to be looked at: the kernel's mark less the page cache, kernel memory included."""
+        if kernel_peak_bytes is not None and (self.bytes_max or 0) < self.NOISE_BYTES:
+            self._raise(min(self.NOISE_BYTES, max(0, kernel_peak_bytes - int(cache_bytes))))
+
     def take_since_row(self) -> int | None:
         """The largest since the last call."""
         largest, self.bytes_since_row = self.bytes_since_row, self.bytes_now
