@@ -13,7 +13,7 @@ from flyball.model.outcome import Outcome
 from flyball.model.plan import Plan
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # holds nothing that could hold it
     """One attempt, flat. Facts about the run (job, features, tags) are repeated in each of its attempts."""
 
     run_id: str
