@@ -189,7 +189,7 @@ def family_of(instance_type: str) -> str:
     """Family in its cloud's own words: m6i of m6i.large, n2 of n2-standard-4, Ds_v5 of Standard_D4s_v5."""
     if instance_type.startswith("Standard_"):
         return re.sub(r"\d+(-\d+)?", "", instance_type.removeprefix("Standard_"), count=1)
-    return re.split(r"[.-](?!flex)", instance_type, maxsplit=1)[0]
+    return instance_type.partition("." if "." in instance_type else "-")[0]
 
 
 def offer_row(item: Choice | Offer) -> dict[str, Any]:

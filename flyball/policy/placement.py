@@ -28,7 +28,7 @@ MINIMUM_BILLED_SECONDS = 60.0  # AWS and Google bill Linux by the second, but at
 # agents) another 3 % and 0.25 GiB on small machines.
 SYSTEM_MEMORY_SHARE = 0.06
 SYSTEM_MEMORY_BYTES = GIB // 4
-_MAX_EXPONENT = 50.0  # e**50 restarts: no price makes up for it, and exp() does not overflow
+_MOST_EXPECTED = 600.0  # interruptions in one try: e**600 is out of all reach, and still a finite number
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +43,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     processor: str | None = None  # it was seen on; None: an m6i
     speed_one_core: float = 1.0  # of that processor
     speed_all_cores: float = 1.0
-    vcpus: float | None = None  # of the machine it was seen on; None: as many as it kept busy
+    vcpus: float | None = None  # of the machine it was seen on; None: enough for a whole core each
 
     @classmethod
     def hour_of(cls, need: Size) -> Work:
         """An hour of all the cores asked for, on an m6i: how machines compare while no run is known."""
         cores = max(1.0, need.cpu_cores)
-        return cls(wall_seconds=3600.0, core_seconds=3600.0 * cores, cores=cores)
+        return cls(wall_seconds=3600.0, core_seconds=3600.0 * cores, cores=cores, vcpus=cores)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,8 +163,8 @@ def expected_busy_seconds(seconds: float, interruptions_per_hour: float) -> floa
     """Machine time until `seconds` of work come to an end in one piece, when every interruption starts it anew."""
     import math
 
-    rate = interruptions_per_hour / 3600
-    return math.expm1(min(rate * seconds, _MAX_EXPONENT)) / rate if rate > 0 else seconds
+    expected = min(seconds * interruptions_per_hour / 3600, _MOST_EXPECTED)
+    return seconds * (math.expm1(expected) / expected) if expected > 0 else seconds
 
 
 def _fitting(
@@ -243,8 +243,10 @@ def _estimate(
     run = _run_seconds(number, work, speed)
     rate = number["interruptions_per_hour"] / 3600
     once = boot_seconds + run
-    with np.errstate(divide="ignore", invalid="ignore"):
-        busy = np.where(rate > 0, np.expm1(np.minimum(rate * once, _MAX_EXPONENT)) / rate, once)
+    expected = np.clip(
+        rate * once, 1e-300, _MOST_EXPECTED
+    )  # interruptions in one try; expm1(x) / x is 1 near 0
+    busy = once * (np.expm1(expected) / expected)
     usd = number["price_usd_per_hour"] * np.maximum(busy, MINIMUM_BILLED_SECONDS) / 3600
     return {"usd": usd, "run_seconds": run, "busy_seconds": busy, "interrupted": -np.expm1(-rate * once)}
 
@@ -261,7 +263,7 @@ def _run_seconds(number: Mapping[str, NDArray[Any]], work: Work, speed: Floats) 
     busy = min(work.wall_seconds, work.core_seconds)
     threads = max(work.cores, 1.0, work.core_seconds / max(busy, 1e-9))
     parallel = (work.core_seconds - busy) / (threads - 1) if threads > 1 else 0.0
-    vcpus, seen_vcpus = number["vcpus"].astype(np.float64), work.vcpus or threads
+    vcpus, seen_vcpus = number["vcpus"].astype(np.float64), work.vcpus or 2 * threads
     here = np.minimum(threads, vcpus)
     seen_one = _thread_speed(work.speed_one_core, work.speed_all_cores, 1.0, seen_vcpus)
     seen_many = _thread_speed(work.speed_one_core, work.speed_all_cores, min(threads, seen_vcpus), seen_vcpus)
