@@ -31,14 +31,24 @@ def flyball(*arguments: str) -> int:
     """Run one flyball command as a user would type it, and show it."""
     print("$ flyball " + shlex.join(arguments), flush=True)
     env = {**os.environ, "FLYBALL_HOME": str(FOLDER / "home")}
-    return subprocess.run([sys.executable, "-m", "flyball", *arguments], env=env, cwd=HERE.parent, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "flyball", *arguments], env=env, cwd=HERE.parent, check=False
+    ).returncode
 
 
 def source_files() -> list[Path]:
     """The installation's source files, mixed (by the hash of their paths) so that any part is like the whole."""
     roots = {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")}
-    found = {Path(folder) / name for root in roots for folder, _, names in os.walk(root) for name in names if name.endswith(".py")}
-    return sorted(found, key=lambda path: hashlib.sha256(path.name.encode() + path.parent.name.encode()).digest())[:FILES_MAX]
+    found = {
+        Path(folder) / name
+        for root in roots
+        for folder, _, names in os.walk(root)
+        for name in names
+        if name.endswith(".py")
+    }
+    return sorted(
+        found, key=lambda path: hashlib.sha256(path.name.encode() + path.parent.name.encode()).digest()
+    )[:FILES_MAX]
 
 
 def list_file(files: list[Path], percent: int) -> Path:
@@ -64,11 +74,17 @@ def main() -> int:
     say(f"The input: {len(files):,} Python source files of this installation, {size / 1e6:.0f} MB.")
     codes = []
     for step, percent in enumerate(SHARES_PERCENT, start=1):
-        say(f"{step}. Index {percent} % of them. flyball meters the command, and its last line says what the next run should get.")
+        say(
+            f"{step}. Index {percent} % of them. flyball meters the command, and its last line says what the next run should get."
+        )
         codes.append(index(files, percent))
-    say(f"{len(SHARES_PERCENT) + 1}. Now 40 % under a limit of {LIMIT_TOO_SMALL}, far too small on purpose: it is killed, and retried with more, by evidence.")
+    say(
+        f"{len(SHARES_PERCENT) + 1}. Now 40 % under a limit of {LIMIT_TOO_SMALL}, far too small on purpose: it is killed, and retried with more, by evidence."
+    )
     codes.append(index(files, 40, "--memory", f"{LIMIT_TOO_SMALL}..4GiB"))
-    say(f"{len(SHARES_PERCENT) + 2}. And all of them, with the limit that flyball itself plans from the runs so far.")
+    say(
+        f"{len(SHARES_PERCENT) + 2}. And all of them, with the limit that flyball itself plans from the runs so far."
+    )
     codes.append(index(files, 100, "--memory", "auto"))
     say("What flyball remembers of the job:")
     codes.append(flyball("jobs"))
@@ -78,7 +94,9 @@ def main() -> int:
     say("Where the next run over all files would be cheapest (prices from the built-in catalogue):")
     codes.append(flyball("plan", "index-python", "--input", f"@{FOLDER.name}/files-100.txt"))
     codes.append(flyball("report", "index-python", "-o", f"{FOLDER.name}/report.html"))
-    say(f"Done in {time.monotonic() - started:.0f} s. The page {FOLDER.name}/report.html shows the same in pictures; try: flyball doctor")
+    say(
+        f"Done in {time.monotonic() - started:.0f} s. The page {FOLDER.name}/report.html shows the same in pictures; try: flyball doctor"
+    )
     return max(codes)
 
 

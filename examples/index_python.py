@@ -44,7 +44,9 @@ def index(paths: list[str]) -> pl.DataFrame:
     """One row per symbol, with the number of times its last word is used in all files together."""
     sources = pl.DataFrame({"path": paths, "source": [Path(p).read_text(errors="replace") for p in paths]})
     rows = [row for path, source in sources.iter_rows() for row in symbols(path, source)]
-    found = pl.DataFrame(rows, schema={"path": pl.String, "kind": pl.String, "name": pl.String, "line": pl.Int32}, orient="row")
+    found = pl.DataFrame(
+        rows, schema={"path": pl.String, "kind": pl.String, "name": pl.String, "line": pl.Int32}, orient="row"
+    )
     words = sources.select(pl.col("source").str.extract_all(r"[A-Za-z_]\w*").explode().alias("word"))
     uses = words.group_by("word").len("uses")
     last_word = pl.col("name").str.split(".").list.last().alias("word")
@@ -52,7 +54,9 @@ def index(paths: list[str]) -> pl.DataFrame:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", type=Path, help="a text file that lists one source file a line")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -61,7 +65,9 @@ def main() -> int:
     table.write_parquet(arguments.output, compression="zstd")
     counts = dict(table.group_by("kind").len().sort("kind").iter_rows())
     top = table.filter(kind="import").group_by("name").len().top_k(3, by="len")
-    print(f"{len(paths):,} files: " + ", ".join(f"{n:,} {PLURAL[kind]}" for kind, n in counts.items()), end="; ")
+    print(
+        f"{len(paths):,} files: " + ", ".join(f"{n:,} {PLURAL[kind]}" for kind, n in counts.items()), end="; "
+    )
     print("most imported: " + ", ".join(f"{name} ({n:,})" for name, n in top.iter_rows()))
     return 0
 

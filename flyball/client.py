@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,9 +39,10 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     open_store: Callable[[], Store]
     load_catalog: Callable[[], Catalog]
     load_samples: Callable[[str], Samples | None]
+    pack_samples: Callable[[Sequence[str]], int]
     measure_input: Callable[[str], tuple[int, int]]
     code_version: Callable[[str], str | None]
-    place_of: Callable[[str, str], str]
+    place_of: Callable[[str], Callable[[str], str]]
     default_tags: dict[str, str]
     scratch: Callable[[], Path]
     now_seconds: Callable[[], float]
@@ -54,6 +55,11 @@ class Renamed(msgspec.Struct, frozen=True, kw_only=True):
     new: str
     runs: int
     joined: bool  # `new` had a history already: the two are one now
+
+
+class Tidied(msgspec.Struct, frozen=True, kw_only=True):
+    attempts_packed: int
+    log_bytes_removed: int
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +99,9 @@ class Client:
         """(bytes, objects) of a path, a URL or a "@FILE" of them. Raises: InputError, Unavailable."""
         return self._world.measure_input(text)
 
-    def place_of(self, script: str, folder: str) -> str:
-        """Where a script is, seen from the repository that it is in: the same from every working directory."""
-        return self._world.place_of(script, folder)
+    def place_of(self, folder: str) -> Callable[[str], str]:
+        """Names a script, given as in that folder, by where it lives: the same from every folder and clone."""
+        return self._world.place_of(folder)
 
     def code_version(self, folder: str) -> str | None:
         """The commit that a folder is at, None outside a repository."""
@@ -103,11 +109,14 @@ class Client:
 
     def run(self, request: Request, tell: Callable[[str], None]) -> Finished:
         """Run it on this machine and wait. Raises: CannotLimit, InputError before it has started."""
+        open_store = cache(
+            self._world.open_store
+        )  # by whoever needs it first, in the background if it can be
         machinery = Machinery(
             spool=self.spool,
             scratch=self._world.scratch,
-            open_store=self._world.open_store,
-            planner=self._planner(lambda: self._world.open_store()),
+            open_store=open_store,
+            planner=self._planner(open_store),
             cost_of=self._world.cost_of,
             now_seconds=self._world.now_seconds,
             memory_of_machine_bytes=self._world.memory_of_machine_bytes,
@@ -156,7 +165,9 @@ class Client:
         except InputError as error:
             if error.why.startswith("no runs"):
                 raise
-            raise InputError(f"{text!r} is neither a run nor a job", hint="flyball jobs, flyball runs") from None
+            raise InputError(
+                f"{text!r} is neither a run nor a job", hint="flyball jobs, flyball runs"
+            ) from None
 
     def job_view(self, name: str) -> JobView:
         """Raises: InputError for a job without runs."""
@@ -197,11 +208,23 @@ class Client:
         plan, _ = self.plan(job, self.features_like_last(job))
         return work_of_job(plan.forecast, self.rows_of(job))
 
+    def tidy(self, *, logs_older_than_seconds: float | None = None) -> Tidied:
+        """Samples of ended attempts go from CSV into Parquet; logs go only when an age is given. Raises: StoreError."""
+        open_now = set(self.spool.unrecorded())
+        ended = [attempt_id for attempt_id in self.spool.attempts() if attempt_id not in open_now]
+        removed = 0
+        if logs_older_than_seconds is not None:
+            before_seconds = self._world.now_seconds() - logs_older_than_seconds
+            removed = sum(self.spool.remove_log(attempt_id, before_seconds) for attempt_id in ended)
+        return Tidied(attempts_packed=self._world.pack_samples(ended), log_bytes_removed=removed)
+
     def rename(self, old: str, new: str, *, only_run_id: str | None = None) -> Renamed:
         """Runs of `old` belong to `new` from here on, also those to come. Raises: InputError."""
         if not new.strip():
             raise InputError("the new name is empty", hint=f"flyball jobs rename {old} NAME")
-        moved = {row.run_id for row in self.rows_of(old)} & ({only_run_id} if only_run_id else {*self._ids(old)})
+        moved = {row.run_id for row in self.rows_of(old)} & (
+            {only_run_id} if only_run_id else {*self._ids(old)}
+        )
         joined = new in self.store.jobs()
         fact = JobRenamed(at_seconds=self._world.now_seconds(), old=old, new=new, only_run_id=only_run_id)
         self.store.append([fact])
@@ -229,11 +252,15 @@ class Client:
     @staticmethod
     def _unknown(kind: str, name: str, known: Sequence[str]) -> InputError:
         if not known:
-            return InputError(f"no {kind} {name!r}", why="no runs are recorded yet", hint="flyball run -- COMMAND")
+            return InputError(
+                f"no {kind} {name!r}", why="no runs are recorded yet", hint="flyball run -- COMMAND"
+            )
         import difflib
 
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(known[:3])
-        return InputError(f"no {kind} {name!r} is recorded", why=f"there are {', '.join(near)}", hint=f"flyball {kind}s")
+        return InputError(
+            f"no {kind} {name!r} is recorded", why=f"there are {', '.join(near)}", hint=f"flyball {kind}s"
+        )
 
 
 def _run_id(fact: AnyFact) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -54,7 +54,9 @@ def jobs(ctx: click.Context, as_json: bool) -> None:
 @jobs.command("rename")
 @click.argument("old")
 @click.argument("new")
-@click.option("--run", "run", metavar="RUN", help="Move only this run, e.g. one that was taken for the wrong job.")
+@click.option(
+    "--run", "run", metavar="RUN", help="Move only this run, e.g. one that was taken for the wrong job."
+)
 @as_json_option
 def rename(old: str, new: str, run: str | None, as_json: bool) -> None:
     """Give the runs of job OLD, and those to come, the name NEW; two histories become one if NEW exists."""
@@ -69,7 +71,9 @@ def rename(old: str, new: str, run: str | None, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("job", required=False)
-@click.option("-n", "--newest", default=20, show_default=True, type=click.IntRange(1), help="How many attempts.")
+@click.option(
+    "-n", "--newest", default=20, show_default=True, type=click.IntRange(1), help="How many attempts."
+)
 @as_json_option
 def runs(job: str | None, newest: int, as_json: bool) -> None:
     """List the newest runs, of JOB or of all."""
@@ -87,21 +91,18 @@ def runs(job: str | None, newest: int, as_json: bool) -> None:
 @as_json_option
 def show(run_or_job: str, as_json: bool) -> None:
     """Show a run (its use over time) or a job (its runs). RUN is an id, its beginning or end, or "last"."""
+    from flyball.app import render
+
     flyball = client()
     found = flyball.find(run_or_job)
     if isinstance(found, str):
-        from flyball.app import render
-
         view = flyball.job_view(found)
-        if as_json:
-            emit_json(render.job_json(view.summary, view.rows, plan=view.plan))
-        else:
-            emit(render.job_page(view.summary, view.rows, plan=view.plan, look=look()))
+        emit_json(render.job_json(view)) if as_json else emit(render.job_page(view, look()))
     else:
-        from flyball.app import run_pages
-
         samples = flyball.samples_of(found)
-        emit_json(run_pages.run_json(found, samples)) if as_json else emit(run_pages.run_page(found, samples, look=look()))
+        emit_json(render.run_json(found, samples)) if as_json else emit(
+            render.run_page(found, samples, look=look())
+        )
 
 
 @cli.command()
@@ -109,15 +110,22 @@ def show(run_or_job: str, as_json: bool) -> None:
 @as_json_option
 def why(run: str, as_json: bool) -> None:
     """Say why a run got what it got: every decision with its reason and its evidence."""
-    from flyball.app import run_pages
+    from flyball.app import render
 
     state = client().find_run(run)
-    emit_json(run_pages.why_json(state)) if as_json else emit(run_pages.why_page(state, look=look()))
+    emit_json(render.why_json(state)) if as_json else emit(render.why_page(state, look=look()))
 
 
 @cli.command()
 @click.argument("job")
-@click.option("-i", "--input", "inputs", multiple=True, metavar="PATH_OR_URL", help="The next run's input, as for flyball run.")
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="PATH_OR_URL",
+    help="The next run's input, as for flyball run.",
+)
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="The next run's parameters.")
 @as_json_option
 def plan(job: str, inputs: tuple[str, ...], params: tuple[str, ...], as_json: bool) -> None:
@@ -127,7 +135,9 @@ def plan(job: str, inputs: tuple[str, ...], params: tuple[str, ...], as_json: bo
 
     flyball = client()
     planned, choices = flyball.plan(job, features_of_next(job, inputs, params, flyball))
-    emit_json(render.plan_json(planned, choices)) if as_json else emit(render.plan_page(planned, choices, look()))
+    emit_json(render.plan_json(planned, choices)) if as_json else emit(
+        render.plan_page(planned, choices, look())
+    )
 
 
 @cli.command()
@@ -168,5 +178,3 @@ cli.add_command(import_command)
 cli.add_command(store_group)
 cli.add_command(doctor_command)
 cli.add_command(completion_command)
-
-

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from flyball.errors import InputError
 from flyball.model.resource import Arch, Market
 
 if TYPE_CHECKING:
+    from flyball.app.wiring import ImportResult, RefreshResult
     from flyball.model.resource import Size
     from flyball.policy.placement import Wanted
 
@@ -21,7 +22,9 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on s
 
 @click.command("offers")
 @click.option("-c", "--cpus", metavar="CORES", default="1", show_default=True, help="vCPUs it must have.")
-@click.option("-m", "--memory", metavar="SIZE", default="1GiB", show_default=True, help="Memory it must have.")
+@click.option(
+    "-m", "--memory", metavar="SIZE", default="1GiB", show_default=True, help="Memory it must have."
+)
 @click.option("--gpu", metavar="N|MODEL|MODEL:N", help="GPUs it must have: 1, a100, l4:4.")
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]))
 @click.option("--cloud", "clouds", multiple=True, help="aws, gcp, azure; several times for several.")
@@ -29,7 +32,9 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on s
 @click.option("--spot", "market", flag_value="spot", help="Spot only.")
 @click.option("--on-demand", "market", flag_value="on_demand", help="On demand only.")
 @click.option("--max-price", type=float, metavar="USD", help="Dollars an hour at most.")
-@click.option("--job", help="Rank for the next run of this job; default: an hour of work on all the cores asked for.")
+@click.option(
+    "--job", help="Rank for the next run of this job; default: an hour of work on all the cores asked for."
+)
 @click.option("-n", "--most", type=click.IntRange(1), help="How many; default: 20, with --json all.")
 @as_json_option
 def offers_command(**options: Any) -> None:
@@ -41,16 +46,18 @@ def offers_command(**options: Any) -> None:
     flyball = client()
     ranking = flyball.offers(need, wanted, job=options["job"])
     if not len(ranking):
-        raise InputError("no offer holds that", why=ranking.why_empty(), hint="fewer conditions, or flyball catalog refresh aws")
+        raise InputError(
+            "no offer holds that",
+            why=ranking.why_empty(),
+            hint="fewer conditions, or flyball catalog refresh aws",
+        )
     if options["as_json"]:
         emit_json(render.offers_json(ranking[: options["most"]]))
         return
     emit(render.offers_table(ranking[: options["most"] or 20], look()))
-    emit(_footer(len(ranking), ranking.considered, flyball.catalog_age_words()))
-
-
-def _footer(fitting: int, considered: int, age: str) -> str:
-    return f"{fitting:,} of {considered:,} offers fit; {age}"
+    as_of = flyball.catalog.as_of()
+    age = f"; the oldest prices are {_age(as_of, datetime.now(UTC).date())}" if as_of else ""
+    emit(f"{len(ranking):,} of {ranking.considered:,} offers fit{age}")
 
 
 def _need(options: dict[str, Any]) -> Size:
@@ -58,7 +65,9 @@ def _need(options: dict[str, Any]) -> Size:
     from flyball.model.units import parse_bytes, parse_cores
 
     _, count = _gpu(options["gpu"])
-    return Size(cpu_cores=parse_cores(options["cpus"]), memory_bytes=parse_bytes(options["memory"]), gpus=count)
+    return Size(
+        cpu_cores=parse_cores(options["cpus"]), memory_bytes=parse_bytes(options["memory"]), gpus=count
+    )
 
 
 def _wanted(options: dict[str, Any]) -> Wanted:
@@ -100,9 +109,13 @@ def refresh_group() -> None:
 @refresh_group.command("aws")
 @click.option("--region", "regions", multiple=True, default=("us-east-1",), show_default=True)
 @click.option("--profile", help="AWS profile; default: as the AWS tools find it.")
-@click.option("--spot-advisor", metavar="FILE", help="Interruption bands: a saved copy of the public Spot Advisor data.")
+@click.option(
+    "--spot-advisor", metavar="FILE", help="Interruption bands: a saved copy of the public Spot Advisor data."
+)
 @as_json_option
-def refresh_aws_command(regions: Sequence[str], profile: str | None, spot_advisor: str | None, as_json: bool) -> None:
+def refresh_aws_command(
+    regions: Sequence[str], profile: str | None, spot_advisor: str | None, as_json: bool
+) -> None:
     """Fetch instance types, on-demand prices and spot prices per zone. Needs: pip install 'flyball[aws]'."""
     from flyball.app.wiring import refresh_aws_catalog
 
@@ -112,7 +125,7 @@ def refresh_aws_command(regions: Sequence[str], profile: str | None, spot_adviso
         spot_advisor=spot_advisor,
         progress=lambda words: click.echo(f"flyball: {words}", err=True),
     )
-    emit_json(result) if as_json else emit(result.words())
+    emit_json(result) if as_json else emit(_refreshed_words(result))
 
 
 @catalog_group.command("import")
@@ -123,19 +136,47 @@ def import_catalog_command(file: str, as_json: bool) -> None:
     from flyball.app.wiring import import_catalog_file
 
     result = import_catalog_file(file)
-    emit_json(result) if as_json else emit(result.words())
+    emit_json(result) if as_json else emit(_imported_words(result))
 
 
 @catalog_group.command("show")
 @as_json_option
 def show_catalog_command(as_json: bool) -> None:
     """Say where the offers come from, how many there are, and how old they are."""
-    from flyball.app.wiring import client
+    from flyball.app.wiring import catalog
 
-    parts = client().catalog_parts()
+    found = catalog()
+    for problem in found.problems:
+        click.echo(f"flyball: warning: {problem}", err=True)
     if as_json:
-        emit_json(parts)
+        emit_json(found.parts())
         return
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    for part in parts:
-        emit(f"{part['cloud']} {part['region']}: {part['offers']:,} offers as of {part['as_of']} (today is {today}), from {part['source']}")
+    today = datetime.now(UTC).date()
+    for part in found.parts():
+        emit(
+            f"{part.cloud} {part.region} {part.market}: {part.offers:,} offers, {_age(part.as_of, today)}, {part.origin}"
+        )
+
+
+def _age(as_of: date, today: date) -> str:
+    days = (today - as_of).days
+    return f"as of {as_of} ({days} day{'s' * (days != 1)} old)"
+
+
+def _refreshed_words(result: RefreshResult) -> str:
+    lines = [f"{result.offers:,} offers fetched; interruption rates: {result.interruption_source}"]
+    for region in result.regions:
+        lines.append(
+            f"{region.region}: {region.machine_types:,} machine types, {region.on_demand_offers:,} on demand,"
+            f" {region.spot_offers:,} spot; {len(region.unpriced)} without a price, {region.refused} refused"
+        )
+        lines += [f"  refused: {refusal}" for refusal in region.refusals]
+    return "\n".join(lines)
+
+
+def _imported_words(result: ImportResult) -> str:
+    lines = [f"{result.accepted:,} offers accepted, {result.refused:,} refused"]
+    lines += [
+        f"  line {refusal.line} ({refusal.instance_type}): {refusal.reason}" for refusal in result.refusals
+    ]
+    return "\n".join(lines)

@@ -62,6 +62,23 @@ def repair_command(as_json: bool) -> None:
     emit_json(repaired) if as_json else emit(str(repaired))
 
 
+@store_group.command("tidy")
+@click.option("--logs-older-than", metavar="TIME", help="Also remove kept output older than this, e.g. 90d.")
+@as_json_option
+def tidy_command(logs_older_than: str | None, as_json: bool) -> None:
+    """Pack the samples of ended runs into Parquet. Now and then `flyball run` does this by itself."""
+    from flyball.app.wiring import client
+    from flyball.model.units import parse_seconds, show_bytes
+
+    tidied = client().tidy(
+        logs_older_than_seconds=parse_seconds(logs_older_than) if logs_older_than else None
+    )
+    words = (
+        f"{tidied.attempts_packed} attempts packed, {show_bytes(tidied.log_bytes_removed)} of output removed"
+    )
+    emit_json(tidied) if as_json else emit(words)
+
+
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:

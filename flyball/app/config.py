@@ -63,7 +63,9 @@ def load_settings(start: Path | None = None) -> Settings:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         settings = msgspec.convert(raw, Settings)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise InputError(f"cannot use {path}", why=str(error), hint="docs/settings.md lists every key") from None
+        raise InputError(
+            f"cannot use {path}", why=str(error), hint="docs/settings.md lists every key"
+        ) from None
     if settings.home is None:
         return settings
     home = (path.parent / Path(settings.home).expanduser()).absolute()

@@ -73,9 +73,9 @@ def run_spec(
     """(the run as it is recorded, warnings about what could not be found out about it)."""
     now_seconds = time.time()
     folder = workdir or os.getcwd()  # noqa: PTH109
-    identity = identify(command, name=name, place=lambda script: client.place_of(script, folder))
+    identity = identify(command, name=name, place=client.place_of(folder))
     numbers, words = numbers_and_words(params)
-    features, warnings = features_of(inputs, client=client, now_seconds=now_seconds)
+    features, warnings = features_of(inputs, client)
     run = RunSpec(
         run_id=run_id_at(now_seconds, SystemRandom()),
         job=identity.job,
@@ -98,9 +98,7 @@ def run_spec(
     return run, warnings
 
 
-def features_of(
-    inputs: Sequence[str], *, client: Client, now_seconds: float
-) -> tuple[tuple[int | None, int | None], list[str]]:
+def features_of(inputs: Sequence[str], client: Client) -> tuple[tuple[int | None, int | None], list[str]]:
     """((bytes, objects) of all inputs together, warnings); unknown as soon as one of them is."""
     total_bytes, total_objects, warnings = 0, 0, []
     for text in inputs:
@@ -121,7 +119,9 @@ def features_of_next(job: str, inputs: Sequence[str], params: Sequence[str], cli
     numbers, words = numbers_and_words(pairs(params, "--param"))
     if inputs:
         sizes = [client.measure_input(text) for text in inputs]
-        features = replace(features, input_bytes=sum(b for b, _ in sizes), input_objects=sum(n for _, n in sizes))
+        features = replace(
+            features, input_bytes=sum(b for b, _ in sizes), input_objects=sum(n for _, n in sizes)
+        )
     return replace(features, numbers={**features.numbers, **numbers}, words={**features.words, **words})
 
 

@@ -24,7 +24,9 @@ def memory_ask(text: str | None) -> MemoryAsk:
         return MemoryAsk(planned=True, ceiling_bytes=ceiling_bytes)
     first_bytes = parse_bytes(first)
     if ceiling_bytes is not None and ceiling_bytes < first_bytes:
-        raise InputError(f"--memory {text} is upside down", why="the first figure is the larger", hint=f"{last}..{first}")
+        raise InputError(
+            f"--memory {text} is upside down", why="the first figure is the larger", hint=f"{last}..{first}"
+        )
     return MemoryAsk(first_bytes=first_bytes, ceiling_bytes=ceiling_bytes)
 
 
@@ -57,7 +59,9 @@ def numbers_and_words(params: Mapping[str, str]) -> tuple[dict[str, float], dict
     return {k: v for k, v in numbers.items() if abs(v) < float("inf")}, words
 
 
-def environment(settings: Sequence[str], files: Sequence[str]) -> tuple[dict[str, str] | None, tuple[str, ...]]:
+def environment(
+    settings: Sequence[str], files: Sequence[str]
+) -> tuple[dict[str, str] | None, tuple[str, ...]]:
     """(the command's whole environment, names that were given); None when nothing was given. Raises: InputError.
 
     "-e NAME" passes on a variable of ours, "-e NAME=VALUE" sets one; a file has NAME=VALUE lines and # comments.
@@ -81,7 +85,9 @@ def _env_file(file: str) -> dict[str, str]:
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read --env-file {file}", why=getattr(error, "strerror", None) or str(error)) from None
+        raise InputError(
+            f"cannot read --env-file {file}", why=getattr(error, "strerror", None) or str(error)
+        ) from None
     found = {}
     for number, line in enumerate(lines, start=1):
         text = line.strip().removeprefix("export ").strip()

@@ -31,7 +31,9 @@ def exit_code_of(command: click.Command, arguments: Sequence[str], *, name: str)
     except CannotLimit as error:
         say(str(FlyballError(error.what, why=error.why, hint=error.hint)))
         return FlyballError.exit_code
-    except BrokenPipeError:  # the reader of our output went away (| head): not an error, but Python would say so at exit
+    except (
+        BrokenPipeError
+    ):  # the reader of our output went away (| head): not an error, but Python would say so at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_SIGNAL_BASE + _SIGPIPE
     return code if isinstance(code, int) else 0

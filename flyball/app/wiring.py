@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,15 +12,20 @@ from flyball.app.config import Settings, home_folder, load_settings
 from flyball.client import Client, World
 from flyball.engine.planning import Preferences
 from flyball.errors import InputError
-from flyball.model.resource import Arch, Market
+from flyball.model.resource import Arch, Market, Offer
 
 if TYPE_CHECKING:
+    from flyball.adapters.catalog.aws import RefreshResult as RefreshResult  # noqa: PLC0414 - for callers, who may not import adapters
+    from flyball.adapters.catalog.cache import LayeredCatalog
+    from flyball.adapters.catalog.imported import ImportResult as ImportResult  # noqa: PLC0414 - likewise
+    from flyball.adapters.history_files import ImportedHistory
+    from flyball.adapters.sqlite_repair import Repaired
     from flyball.model.receipt import Receipt
     from flyball.model.samples import Samples
     from flyball.policy.cost import Cost
-    from flyball.ports.catalog import Catalog
     from flyball.ports.store import Store
 
+STORE_FILE, CATALOG_FOLDER = "flyball.db", "catalog"
 _E = TypeVar("_E", Arch, Market)
 
 
@@ -45,6 +51,7 @@ def world(settings: Settings) -> World:
         open_store=lambda: _open_store(home),
         load_catalog=lambda: _load_catalog(home),
         load_samples=lambda attempt_id: _load_samples(home, attempt_id),
+        pack_samples=lambda attempt_ids: _pack_samples(home, attempt_ids),
         measure_input=_measure_input,
         code_version=_code_version,
         place_of=_place_of,
@@ -58,7 +65,9 @@ def world(settings: Settings) -> World:
 def _preferences(settings: Settings) -> Preferences:
     plan, percent = settings.plan, settings.plan.hit_limit_percent
     if percent is not None and not 0 < percent < 100:
-        raise InputError(f"hit_limit_percent = {percent} is not between 0 and 100", hint="hit_limit_percent = 2.0")
+        raise InputError(
+            f"hit_limit_percent = {percent} is not between 0 and 100", hint="hit_limit_percent = 2.0"
+        )
     return Preferences(
         hit_limit_share_max=None if percent is None else percent / 100,
         clouds=plan.clouds,
@@ -80,13 +89,13 @@ def _member(kind: type[_E], name: str, key: str) -> _E:
 def _open_store(home: Path) -> Store:
     from flyball.adapters.sqlite_store import SqliteStore
 
-    return SqliteStore(home / "flyball.db")
+    return SqliteStore(home / STORE_FILE)
 
 
-def _load_catalog(home: Path) -> Catalog:
-    from flyball.adapters.catalog import load_catalog
+def _load_catalog(home: Path) -> LayeredCatalog:
+    from flyball.adapters.catalog.cache import load_catalog
 
-    return load_catalog(home / "catalog")
+    return load_catalog(home / CATALOG_FOLDER)
 
 
 def _load_samples(home: Path, attempt_id: str) -> Samples | None:
@@ -107,7 +116,9 @@ def _measure_input(text: str) -> tuple[int, int]:
     try:
         listed = Path(text[1:]).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the list --input {text}", why=getattr(error, "strerror", None) or str(error)) from None
+        raise InputError(
+            f"cannot read the list --input {text}", why=getattr(error, "strerror", None) or str(error)
+        ) from None
     sizes = [measure_input(line.strip()) for line in listed if line.strip()]
     return sum(size.bytes for size in sizes), sum(size.objects for size in sizes)
 
@@ -118,15 +129,10 @@ def _code_version(folder: str) -> str | None:
     return code_version(folder)
 
 
-def _place_of(script: str, folder: str) -> str:
-    path = os.path.realpath(os.path.join(folder, script))  # noqa: PTH118 - pathlib costs more than all of this
-    root = os.path.dirname(path)  # noqa: PTH120
-    while not os.path.exists(os.path.join(root, ".git")):  # noqa: PTH110, PTH118
-        parent = os.path.dirname(root)  # noqa: PTH120
-        if parent == root:
-            return path
-        root = parent
-    return os.path.relpath(path, os.path.dirname(root))  # noqa: PTH120
+def _place_of(folder: str) -> Callable[[str], str]:
+    from flyball.adapters.code_version import place_of
+
+    return place_of(folder)
 
 
 def _scratch() -> Path:
@@ -148,4 +154,83 @@ def _memory_of_machine_bytes() -> int:
 def _cost_of(home: Path, receipt: Receipt) -> Cost:
     from flyball.policy.cost import cost_here
 
-    return cost_here(receipt, lambda *wanted: _load_catalog(home).find(*wanted))
+    return cost_here(
+        receipt, lambda cloud, kind, region, market: _find_offer(home, cloud, kind, region, market)
+    )
+
+
+def _find_offer(
+    home: Path, cloud: str, instance_type: str, region: str | None, market: Market
+) -> Offer | None:
+    """Of that machine in its own region, else where it is cheapest: the right order of magnitude beats nothing."""
+    offers = _load_catalog(home).offers()
+    return offers.find(cloud=cloud, instance_type=instance_type, region=region, market=market) or offers.find(
+        cloud=cloud, instance_type=instance_type, market=market
+    )
+
+
+def refresh_aws_catalog(
+    *, regions: Sequence[str], profile: str | None, spot_advisor: str | None, progress: Callable[[str], None]
+) -> RefreshResult:
+    """Raises: InputError, Unavailable, StoreError."""
+    from datetime import UTC, datetime
+
+    from flyball.adapters.catalog.aws import refresh_aws
+
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    return refresh_aws(
+        cache_folder=home_folder(load_settings(), dict(os.environ)) / CATALOG_FOLDER,
+        now=datetime.now(UTC),
+        regions=regions,
+        spot_advisor=Path(spot_advisor) if spot_advisor else None,
+        progress=progress,
+    )
+
+
+def import_catalog_file(file: str) -> ImportResult:
+    """Raises: InputError, StoreError."""
+    from datetime import UTC, datetime
+
+    from flyball.adapters.catalog.imported import import_catalog
+
+    folder = home_folder(load_settings(), dict(os.environ)) / CATALOG_FOLDER
+    return import_catalog(Path(file), folder, datetime.now(UTC))
+
+
+def catalog() -> LayeredCatalog:
+    return _load_catalog(home_folder(load_settings(), dict(os.environ)))
+
+
+def read_history_file(format_: str, file: str) -> ImportedHistory:
+    """Raises: InputError."""
+    from flyball.adapters.history_files import import_history
+
+    return import_history(format_, Path(file), now=time.time())
+
+
+def repair_store() -> Repaired:
+    """Raises: StoreError."""
+    from flyball.adapters.sqlite_repair import rebuild
+
+    return rebuild(home_folder(load_settings(), dict(os.environ)) / STORE_FILE)
+
+
+def _pack_samples(home: Path, attempt_ids: Sequence[str]) -> int:
+    from flyball.adapters.samples import pack
+
+    return pack(home, attempt_ids)
+
+
+def tidy_in_background() -> None:
+    """Start `flyball store tidy` apart from us: it outlives this process, and no one waits for it."""
+    import subprocess
+    import sys
+
+    subprocess.Popen(
+        [sys.executable, "-m", "flyball", "store", "tidy"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

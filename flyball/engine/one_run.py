@@ -23,6 +23,8 @@ from flyball.policy.cost import Cost
 from flyball.policy.retry import Again, Allowance, Final, Grown, after
 from flyball.ports.store import Store
 
+TIDY_AFTER_SECONDS = 60.0
+
 
 class MemoryAsk(msgspec.Struct, frozen=True, kw_only=True):
     """How much memory the user lets it have: nothing said, one limit, a range, or as planned ("auto")."""
@@ -73,6 +75,11 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         code = self.receipt.exit_code
         return 125 if code is None else code
+
+    @property
+    def is_time_to_tidy(self) -> bool:
+        """After a run that was long enough for nobody to notice, and after one in 32 of the others."""
+        return self.receipt.wall_seconds > TIDY_AFTER_SECONDS or self.run.run_id[-1] == "0"
 
     def with_warnings(self, more: Sequence[str]) -> Finished:
         return msgspec.structs.replace(self, warnings=(*more, *self.warnings))
@@ -127,7 +134,10 @@ class _OneRun:
             if isinstance(step, Final):
                 break
             self._with.tell(step.reason)
-            limits, reason = msgspec.structs.replace(limits, memory_bytes=step.memory_limit_bytes), step.reason
+            limits, reason = (
+                msgspec.structs.replace(limits, memory_bytes=step.memory_limit_bytes),
+                step.reason,
+            )
         plan, plan_next = self._plans()
         return Finished(
             run=self._run,
@@ -216,7 +226,9 @@ class _OneRun:
             self._store.append(facts[2:] if self._store.run(self._run.run_id) else facts)
             recorded = self._store.run(self._run.run_id)
         except StoreError as error:
-            self._warnings.append(f"{error}\n  this run is kept and will be recorded by the next flyball command that can")
+            self._warnings.append(
+                f"{error}\n  this run is kept and will be recorded by the next flyball command that can"
+            )
             return
         self._with.spool.close(opening.attempt_id)
         if recorded is not None:  # under the name that the job has now
@@ -227,7 +239,9 @@ class _OneRun:
         failed = sum(outcome is Outcome.OUT_OF_MEMORY for outcome in outcomes)
         return after(
             outcomes,
-            allowance=Allowance(retries=self._request.retries, memory_ceiling_bytes=self._memory_ceiling_bytes()),
+            allowance=Allowance(
+                retries=self._request.retries, memory_ceiling_bytes=self._memory_ceiling_bytes()
+            ),
             memory_limit_bytes=limits.memory_bytes,
             grow=lambda limit_bytes: self._grow(limit_bytes, failed),
         )
@@ -243,7 +257,9 @@ class _OneRun:
             return self._with.planner.grow(self._run, limit_bytes, failed)
         except StoreError:  # no history can be read: double, as one would by hand
             doubled = limit_bytes * 2
-            return Grown(memory_limit_bytes=doubled, reason=f"out of memory at {show_bytes(limit_bytes)}: doubled")
+            return Grown(
+                memory_limit_bytes=doubled, reason=f"out of memory at {show_bytes(limit_bytes)}: doubled"
+            )
 
     def _plans(self) -> tuple[Plan | None, Plan | None]:
         if self._store is None:
@@ -251,7 +267,11 @@ class _OneRun:
         try:
             plan, plan_next = self._with.planner.plans_after(self._run, self._attempts[-1].receipt)
             self._store.append(
-                [RunPlanned(at_seconds=self._run.features.started_at_seconds, run_id=self._run.run_id, plan=plan)]
+                [
+                    RunPlanned(
+                        at_seconds=self._run.features.started_at_seconds, run_id=self._run.run_id, plan=plan
+                    )
+                ]
             )
         except StoreError as error:
             self._warnings.append(str(error))

@@ -38,7 +38,9 @@ PLAN_AGE_SECONDS_MAX = 6 * 3600.0
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     """What the user wishes of plans."""
 
-    hit_limit_share_max: float | None = None  # None: priced, the cost of a failed attempt against over-provision
+    hit_limit_share_max: float | None = (
+        None  # None: priced, the cost of a failed attempt against over-provision
+    )
     clouds: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     archs: tuple[Arch, ...] = ()
@@ -114,14 +116,20 @@ class HistoryPlanner:
             self._keep(replace(kept, reuses=kept.reuses + 1))
             return kept.plan, kept.plan
         rows = self._rows(run.job)
-        before = [row for row in rows if row.run_id != run.run_id and row.started_at_seconds <= last.started_at_seconds]
+        before = [
+            row
+            for row in rows
+            if row.run_id != run.run_id and row.started_at_seconds <= last.started_at_seconds
+        ]
         features_next = replace(run.features, started_at_seconds=self._now_seconds())
         plan, _ = self._plan(run.job, before, run.features)
         plan_next, _ = self._plan(run.job, rows, features_next)
         self._keep(KeptPlan(plan=plan_next, features=features_next, made_at_seconds=last.ended_at_seconds))
         return plan, plan_next
 
-    def _plan(self, job: str, rows: Sequence[AttemptRow], features: Features) -> tuple[Plan, Sequence[Choice]]:
+    def _plan(
+        self, job: str, rows: Sequence[AttemptRow], features: Features
+    ) -> tuple[Plan, Sequence[Choice]]:
         from flyball.policy.evidence import Evidence
         from flyball.policy.forecast import forecast
         from flyball.policy.sizing import size_next

@@ -9,7 +9,6 @@ to record it from.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -66,9 +65,28 @@ class Spool:
     def unrecorded(self) -> list[str]:
         """Attempts whose end the store may not know, oldest first; the ones now running are among them."""
         try:
-            return sorted(os.listdir(self._open))
+            return sorted(path.name for path in self._open.iterdir())
         except FileNotFoundError:
             return []
+
+    def attempts(self) -> list[str]:
+        """Every attempt that has a folder, oldest first."""
+        try:
+            return sorted(path.name for path in self._runs.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def remove_log(self, attempt_id: str, before_seconds: float) -> int:
+        """Bytes of kept output removed: all of it when it was last written before that time, else 0."""
+        log = self.folder(attempt_id) / "log"
+        try:
+            status = log.stat()
+            if status.st_mtime >= before_seconds:
+                return 0
+            log.unlink()
+        except FileNotFoundError:
+            return 0
+        return status.st_size
 
     def opening(self, attempt_id: str) -> Opening | None:
         """What run.json says; None when it was never written whole: then the command never started."""

@@ -31,5 +31,5 @@ def cost_here(receipt: Receipt, find: Callable[[str, str, str | None, Market], O
     if offer is None:
         return Cost(usd=None, reason=f"no price known for {host.cloud} {host.instance_type}")
     usd = offer.price_usd_per_hour * Decimal(str(round(receipt.wall_seconds, 6))) / 3600
-    price = f"{host.instance_type} on demand at ${offer.price_usd_per_hour}/h as of {offer.as_of}"
+    price = f"{host.instance_type} on demand in {offer.region} at ${offer.price_usd_per_hour}/h as of {offer.as_of}"
     return Cost(usd=usd.quantize(Decimal("0.000000001")), reason=price)

@@ -53,8 +53,13 @@ def after(
         return Final(reason=last.value)
     spent = sum(outcome.spends_retry for outcome in outcomes)
     if spent > allowance.retries:
-        return Final(reason=f"{last.value}; {allowance.retries} retries allowed" if allowance.retries else last.value)
-    return Again(memory_limit_bytes=memory_limit_bytes, reason=f"retry {spent} of {allowance.retries} after: {last.value}")
+        return Final(
+            reason=f"{last.value}; {allowance.retries} retries allowed" if allowance.retries else last.value
+        )
+    return Again(
+        memory_limit_bytes=memory_limit_bytes,
+        reason=f"retry {spent} of {allowance.retries} after: {last.value}",
+    )
 
 
 def _after_out_of_memory(

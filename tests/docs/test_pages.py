@@ -35,17 +35,32 @@ def commands(page: Path) -> list[tuple[str, str]]:
 def test_what_the_page_shows_is_what_happens(page, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "FLYBALL_HOME": str(tmp_path / "home"), "NO_COLOR": "1", "COLUMNS": "110"}
+    env = {
+        **os.environ,
+        "PATH": path,
+        "FLYBALL_HOME": str(tmp_path / "home"),
+        "NO_COLOR": "1",
+        "COLUMNS": "110",
+    }
     for command, expected in commands(page):
         code = int(match[1]) if (match := re.search(r"# exit (\d+)$", command)) else 0
         result = subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
         )
         printed = result.stdout + result.stderr
         assert result.returncode == code, f"$ {command}\n{printed}"
         words = set(WORD.findall(expected))
         missing = words - set(WORD.findall(printed))
-        assert len(missing) <= (1 - SHARE_OF_WORDS) * len(words), f"$ {command}\nnot printed: {missing}\n{printed}"
+        assert len(missing) <= (1 - SHARE_OF_WORDS) * len(words), (
+            f"$ {command}\nnot printed: {missing}\n{printed}"
+        )
 
 
 def test_every_page_is_linked_from_the_readme():

@@ -22,14 +22,32 @@ def test_a_kill_at_any_instant_leaves_every_run_recorded_once_or_not_started(tmp
     rng, killed = random.Random(SEED), 0
     for number in range(KILLS):
         name = f"job-{number:02d}"
-        command = [sys.executable, "-m", "flyball", "run", "-q", "--no-log", "--name", name, "--", "touch", str(started / name)]
+        command = [
+            sys.executable,
+            "-m",
+            "flyball",
+            "run",
+            "-q",
+            "--no-log",
+            "--name",
+            name,
+            "--",
+            "touch",
+            str(started / name),
+        ]
         wrapper = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.0, 0.25))
         wrapper.kill()
         killed += wrapper.wait() < 0
     assert killed > KILLS // 4, "the kills came too late to test anything"
     time.sleep(0.2)  # a command whose wrapper is gone is not waited for by anyone
-    listed = subprocess.run([sys.executable, "-m", "flyball", "runs", "-n", "1000", "--json"], env=env, capture_output=True, check=True, text=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "flyball", "runs", "-n", "1000", "--json"],
+        env=env,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
     rows = json.loads(listed.stdout)
     jobs = [row["job"] for row in rows]
     assert len(set(jobs)) == len(jobs)

@@ -22,10 +22,19 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def flyball(home, tmp_path):
-    def call(*arguments: str, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: str, env: dict[str, str] | None = None, **options
+    ) -> subprocess.CompletedProcess[str]:
         whole = {**os.environ, "FLYBALL_HOME": str(home), "NO_COLOR": "1", **(env or {})}
         options = {"cwd": tmp_path, "timeout": 120, "input": "", **options}
-        return subprocess.run([PYTHON, "-m", "flyball", *arguments], env=whole, capture_output=True, text=True, check=False, **options)
+        return subprocess.run(
+            [PYTHON, "-m", "flyball", *arguments],
+            env=whole,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
 
     return call
 
@@ -38,7 +47,9 @@ ALLOCATE = "import sys; b = bytearray(int(sys.argv[1]) << 20); b[::4096] = b'x' 
 
 
 def test_a_command_runs_unchanged_and_two_lines_say_what_it_used(flyball):
-    result = flyball("run", "--", PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    result = flyball(
+        "run", "--", PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    )
     assert result.returncode == 3
     assert result.stdout == "out\n"
     assert result.stderr.startswith("err\n")
@@ -71,7 +82,9 @@ def test_running_out_of_memory_comes_back_bigger_and_every_attempt_is_kept(flyba
     result = flyball("run", "--memory", "64MiB..2GiB", "--json", "--", PYTHON, "-c", ALLOCATE, "200")
     receipt = receipt_of(result)
     assert result.returncode == 0
-    assert [a["outcome"] for a in receipt["attempts"]] == ["out_of_memory"] * (len(receipt["attempts"]) - 1) + ["succeeded"]
+    assert [a["outcome"] for a in receipt["attempts"]] == ["out_of_memory"] * (
+        len(receipt["attempts"]) - 1
+    ) + ["succeeded"]
     limits = [a["memory_limit_bytes"] for a in receipt["attempts"]]
     assert limits == sorted(limits)
     assert len(limits) >= 2
@@ -86,7 +99,9 @@ def test_a_limit_that_the_user_set_is_kept_and_the_end_says_so(flyball):
 def test_auto_takes_the_limit_from_the_plan(flyball):
     for _ in range(2):
         flyball("run", "-q", "--name", "j", "--", PYTHON, "-c", ALLOCATE, "300")
-    receipt = receipt_of(flyball("run", "--name", "j", "--memory", "auto", "--json", "--", PYTHON, "-c", ALLOCATE, "300"))
+    receipt = receipt_of(
+        flyball("run", "--name", "j", "--memory", "auto", "--json", "--", PYTHON, "-c", ALLOCATE, "300")
+    )
     limit = receipt["attempts"][0]["memory_limit_bytes"]
     assert 300 << 20 < limit < 1 << 30
     assert receipt["outcome"] == "succeeded"
@@ -103,7 +118,9 @@ def test_auto_takes_the_limit_from_the_plan(flyball):
         (("--workdir", "nowhere"), 2, "not a folder"),
     ],
 )
-def test_wrong_options_are_named_with_what_to_type_and_nothing_starts(flyball, tmp_path, options, code, words):
+def test_wrong_options_are_named_with_what_to_type_and_nothing_starts(
+    flyball, tmp_path, options, code, words
+):
     result = flyball("run", *options, "--", "touch", str(tmp_path / "started"))
     assert result.returncode == code
     assert words in result.stderr
@@ -129,8 +146,12 @@ def test_an_input_that_cannot_be_read_is_a_warning_and_the_command_runs(flyball)
     assert "no/such/file" in result.stderr
 
 
-@pytest.mark.parametrize("breakage", ["file instead of a folder", "corrupt store", "broken flyball.toml", "newer store"])
-def test_whatever_is_wrong_with_recording_the_command_runs_and_its_result_stays(flyball, home, tmp_path, breakage):
+@pytest.mark.parametrize(
+    "breakage", ["file instead of a folder", "corrupt store", "broken flyball.toml", "newer store"]
+)
+def test_whatever_is_wrong_with_recording_the_command_runs_and_its_result_stays(
+    flyball, home, tmp_path, breakage
+):
     if breakage == "file instead of a folder":
         home.write_text("in the way")
     elif breakage == "broken flyball.toml":
@@ -142,7 +163,14 @@ def test_whatever_is_wrong_with_recording_the_command_runs_and_its_result_stays(
         if breakage == "corrupt store":
             store.write_bytes(b"this is not a database" * 1000)
         else:
-            subprocess.run([PYTHON, "-c", f"import sqlite3; c = sqlite3.connect({str(store)!r}); c.execute('PRAGMA user_version = 9999'); c.commit()"], check=True)
+            subprocess.run(
+                [
+                    PYTHON,
+                    "-c",
+                    f"import sqlite3; c = sqlite3.connect({str(store)!r}); c.execute('PRAGMA user_version = 9999'); c.commit()",
+                ],
+                check=True,
+            )
     result = flyball("run", "--", PYTHON, "-c", "print('ran'); raise SystemExit(7)")
     assert (result.returncode, result.stdout) == (7, "ran\n")
     assert "warning" in result.stderr
@@ -169,14 +197,29 @@ def test_a_run_whose_wrapper_was_killed_is_closed_by_the_next_command(flyball, h
 
 def test_two_at_once_are_both_recorded(flyball, home):
     env = {**os.environ, "FLYBALL_HOME": str(home)}
-    both = [subprocess.Popen([PYTHON, "-m", "flyball", "run", "-q", "--name", f"j{n}", "--", "true"], env=env) for n in range(6)]
+    both = [
+        subprocess.Popen([PYTHON, "-m", "flyball", "run", "-q", "--name", f"j{n}", "--", "true"], env=env)
+        for n in range(6)
+    ]
     assert [process.wait() for process in both] == [0] * 6
-    assert sorted(row["job"] for row in json.loads(flyball("jobs", "--json").stdout)) == [f"j{n}" for n in range(6)]
+    assert sorted(row["job"] for row in json.loads(flyball("jobs", "--json").stdout)) == [
+        f"j{n}" for n in range(6)
+    ]
 
 
 def test_values_of_variables_and_secrets_in_arguments_are_nowhere_on_disk(flyball, home):
-    secret = "hunter2hunter2"  # noqa: S105
-    flyball("run", "-e", f"PGPASSWORD={secret}", "--no-log", "--", "true", "--password", secret, f"--url=https://me:{secret}@example.org/")
+    secret = "hunter2hunter2"
+    flyball(
+        "run",
+        "-e",
+        f"PGPASSWORD={secret}",
+        "--no-log",
+        "--",
+        "true",
+        "--password",
+        secret,
+        f"--url=https://me:{secret}@example.org/",
+    )
     flyball("run", "--tag", "team=x", "--no-log", "--", "true", f"--token={secret}")
     for file in home.rglob("*"):
         if file.is_file():
@@ -192,7 +235,10 @@ def test_renaming_a_job_moves_its_history_and_later_runs_follow(flyball):
     assert (job["job"], job["runs"]) == ("nightly", 2)
 
 
-@pytest.mark.parametrize("command", [("show", "nothing"), ("why", "nothing"), ("plan", "nothing"), ("logs", "nothing"), ("runs", "nothing")])
+@pytest.mark.parametrize(
+    "command",
+    [("show", "nothing"), ("why", "nothing"), ("plan", "nothing"), ("logs", "nothing"), ("runs", "nothing")],
+)
 def test_an_unknown_run_or_job_is_a_clear_error(flyball, command):
     flyball("run", "-q", "--", "true")
     result = flyball(*command)
@@ -202,5 +248,7 @@ def test_an_unknown_run_or_job_is_a_clear_error(flyball, command):
 
 
 def test_logs_gives_back_the_output_byte_for_byte(flyball):
-    result = flyball("run", "-q", "--", PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(10, 127)) * 50)")
+    result = flyball(
+        "run", "-q", "--", PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(10, 127)) * 50)"
+    )
     assert flyball("logs", "last").stdout == result.stdout

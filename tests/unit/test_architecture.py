@@ -23,7 +23,20 @@ MAY_IMPORT = {  # package -> flyball packages it may import; itself and errors a
     "api": ANYTHING - {"adapters"},
 }
 EXEMPT = {"app/wiring.py": ANYTHING}  # the one place where adapters are chosen
-IMPURE = {"os", "time", "socket", "subprocess", "threading", "logging", "uuid", "asyncio", "pathlib", "sqlite3", "polars", "obstore"}
+IMPURE = {
+    "os",
+    "time",
+    "socket",
+    "subprocess",
+    "threading",
+    "logging",
+    "uuid",
+    "asyncio",
+    "pathlib",
+    "sqlite3",
+    "polars",
+    "obstore",
+}
 PURE_LAYERS = {"model", "policy"}
 LINES_MAX, FUNCTION_LINES_MAX = 400, 50
 FILES = sorted(ROOT.rglob("*.py"))
@@ -48,7 +61,10 @@ def each_file(test):
 @each_file
 def test_imports_point_one_way(path):
     layer = layer_of(path)
-    allowed = EXEMPT.get(path.relative_to(ROOT).as_posix(), MAY_IMPORT.get(layer, ANYTHING)) | {layer, "errors"}
+    allowed = EXEMPT.get(path.relative_to(ROOT).as_posix(), MAY_IMPORT.get(layer, ANYTHING)) | {
+        layer,
+        "errors",
+    }
     for name in imported_names(ast.parse(path.read_text())):
         if name.startswith("flyball."):
             assert name.split(".")[1] in allowed - ({"errors"} if layer == "meter" else set()), name

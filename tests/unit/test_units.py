@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from flyball.errors import InputError
-from flyball.model.units import GIB, MIB, parse_bytes, parse_cores, parse_seconds, show_bytes, show_seconds, show_usd
+from flyball.model.units import (
+    GIB,
+    MIB,
+    parse_bytes,
+    parse_cores,
+    parse_seconds,
+    show_bytes,
+    show_seconds,
+    show_usd,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +33,9 @@ def test_memory_is_read_in_the_units_people_write(text, expected_bytes):
     assert parse_bytes(text) == expected_bytes
 
 
-@pytest.mark.parametrize("text", ["4", "4.0", "", "GiB", "4 apples", "-4GiB", "0GiB", "4GiB8", "nanGiB", "1e3GiB"])
+@pytest.mark.parametrize(
+    "text", ["4", "4.0", "", "GiB", "4 apples", "-4GiB", "0GiB", "4GiB8", "nanGiB", "1e3GiB"]
+)
 def test_memory_that_could_be_misread_is_refused_with_an_example(text):
     with pytest.raises(InputError) as caught:
         parse_bytes(text)
@@ -33,7 +44,15 @@ def test_memory_that_could_be_misread_is_refused_with_an_example(text):
 
 @pytest.mark.parametrize(
     ("text", "expected_seconds"),
-    [("90s", 90.0), ("30m", 1800.0), ("2h", 7200.0), ("1d", 86400.0), ("1h30m", 5400.0), ("250ms", 0.25), ("1.5 h", 5400.0)],
+    [
+        ("90s", 90.0),
+        ("30m", 1800.0),
+        ("2h", 7200.0),
+        ("1d", 86400.0),
+        ("1h30m", 5400.0),
+        ("250ms", 0.25),
+        ("1.5 h", 5400.0),
+    ],
 )
 def test_time_is_read_in_the_units_people_write(text, expected_seconds):
     assert parse_seconds(text) == expected_seconds
