@@ -17,6 +17,7 @@ FIRST_GAP_SECONDS = 0.005  # a job of 50 ms gets about six looks
 GAP_GROWTH = 0.2  # each gap is a fifth of the time run so far, until it reaches the period
 LOOK_SECONDS = 0.05  # memory at 20 Hz
 CORE_WINDOW_SECONDS = 0.1  # shorter windows see the scheduler's slices, not the job
+TREE_CORE_WINDOW_SECONDS = 0.5  # /proc/<pid>/stat counts in ticks of 10 ms, for each process
 TREE_SECONDS = 0.2  # how often the process tree is walked where there is no control group
 RUSAGE_BLOCK_BYTES = 512  # getrusage(2): ru_inblock, ru_oublock
 
@@ -107,7 +108,8 @@ class Measurement:
 
     def _look_at_cores(self, now: float, *, last: bool = False) -> None:
         since, used_before = self._window
-        if now - since < CORE_WINDOW_SECONDS and not (last and self.cores.cores_max is None):
+        least = CORE_WINDOW_SECONDS if self._group else TREE_CORE_WINDOW_SECONDS
+        if now - since < least and not (last and self.cores.cores_max is None):
             return
         used = self._group.cpu_seconds() if self._group else None
         if used is None and self.tree:

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 STDOUT, STDERR = 1, 2
 CHUNK_BYTES = 65536  # a pipe's own size
@@ -85,6 +86,9 @@ class Streams:
 
     def __init__(self, log: str, *, end_background: bool) -> None:
         self.relays: list[Relay] = []
+        self.terminal: Any = None
+        if log == "always" and any(_is_open(fd) and os.isatty(fd) for fd in (STDOUT, STDERR)):
+            self.terminal = _own_terminal()
         if log == "never" or (log == "auto" and not end_background):
             return  # what lives on in the background must keep a stream that lives on too
         passing = [fd for fd in (STDOUT, STDERR) if _is_open(fd) and not os.isatty(fd)]
@@ -95,32 +99,46 @@ class Streams:
 
     def attach(self) -> None:
         """In the child: puts the pipes in place."""
+        if self.terminal:
+            self.terminal.attach()
         for relay in self.relays:
             for target in relay.targets:
                 os.dup2(relay.write, target)
 
-    def start(self, keep: Callable[[bytes], None]) -> None:
+    def start(self, keep: Callable[[bytes], None], pid: int) -> None:
+        """Copies from now on what that process writes."""
+        if self.terminal:
+            self.terminal.start(keep, pid)
         for relay in self.relays:
             relay.start(keep)
 
     @property
     def bytes(self) -> int | None:
         """Copied so far; None when nothing passes through us."""
-        return sum(relay.bytes for relay in self.relays) if self.relays else None
+        return sum(copier.bytes for copier in self.copiers) if self.copiers else None
+
+    @property
+    def copiers(self) -> list[Any]:
+        return [*self.relays, self.terminal] if self.terminal else list(self.relays)
 
     @property
     def last_at(self) -> float:
         """Monotonic time of the last output seen; 0 when none passes through us."""
-        return max((relay.last_at for relay in self.relays), default=0.0)
+        return max((copier.last_at for copier in self.copiers), default=0.0)
 
     def done(self, seconds: float) -> bool:
         """Whether all output has been passed on, after waiting for it that long at most."""
-        finished = [relay.done(seconds) for relay in self.relays]
+        finished = [copier.done(seconds) for copier in self.copiers]
         return all(finished)
 
     def stop(self) -> None:
-        for relay in self.relays:
-            relay.stop()
+        for copier in self.copiers:
+            copier.stop()
+
+    def close(self) -> None:
+        """Gives our terminal back."""
+        if self.terminal:
+            self.terminal.stop()
 
 
 def hold_closed_streams() -> list[int]:
@@ -135,6 +153,15 @@ def hold_closed_streams() -> list[int]:
             os.close(handle)
             return held
         held.append(handle)
+
+
+def _own_terminal() -> Any:
+    try:
+        from flyball.meter.terminal import Terminal
+
+        return Terminal()
+    except (ImportError, OSError):
+        return None  # then the command has ours, and nothing is kept
 
 
 def same_open_file(one: int, other: int) -> bool:

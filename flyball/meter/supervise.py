@@ -69,9 +69,9 @@ class _Attempt:
         try:
             pid, started = self._fork()
             surroundings.watch_network(pid)
-            if self.streams.relays:
+            if self.streams.copiers:
                 self._record(self._open_log)
-            self.streams.start(self.log.write if self.log else _drop)
+            self.streams.start(self.log.write if self.log else _drop, pid)
             background = _Background(pid, while_running)
             background.start()
             begun = launch.wait_until_started(started)
@@ -89,6 +89,7 @@ class _Attempt:
             background.finish()
             end = self._ending(status, begun.error, at_limit, surroundings)
         finally:
+            self.streams.close()
             self.signals.close()
             if self.group is None:
                 adopt_orphans(False)
@@ -176,7 +177,14 @@ class _Attempt:
                 self._reap_orphans()
 
     def _pass_on(self, pid: int, number: int, from_terminal: bool) -> None:
-        if not from_terminal:
+        terminal = self.streams.terminal
+        if number == signal.SIGWINCH and terminal:
+            terminal.resize()
+            return
+        if number == signal.SIGTSTP and terminal:
+            terminal.suspend()
+            return
+        if not from_terminal or terminal:
             send([pid], number)
         if number in STOPPING:
             self.passed_on.add(number)
@@ -274,7 +282,7 @@ class _Attempt:
                 self.streams.stop()
 
     def _is_held_open(self) -> bool:
-        return all(relay.is_waiting for relay in self.streams.relays)
+        return all(copier.is_waiting for copier in self.streams.copiers)
 
     def _reached_limit(self) -> bool:
         limit, peak = self.order.memory_limit_bytes, self.measurement.kernel_peak_bytes

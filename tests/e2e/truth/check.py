@@ -5,6 +5,9 @@
 prints a table and leaves with 1 when a figure is out of its bounds.
 """
 
+# Plain os.path: bare interpreters in small virtual machines run this too.
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
+
 from __future__ import annotations
 
 import json
@@ -151,9 +154,10 @@ def sharing_forks(meter: Meter) -> list[Row]:
 
 
 def parallel_children(meter: Meter) -> list[Row]:
+    share = 0.03 if meter.cgroup else 0.06  # without groups, what forks share counts once for each
     name, receipt = "4 parallel children of 150 MB", meter.program("parallel_children", 150 * MB)
     return [
-        near(name, receipt, "memory_bytes_max", 600 * MB + INTERPRETER_BYTES),
+        near(name, receipt, "memory_bytes_max", 600 * MB + INTERPRETER_BYTES, share=share),
         near(name, receipt, "processes_max", 5, share=0),
     ]
 
@@ -184,7 +188,7 @@ def short_children(meter: Meter) -> list[Row]:
 
 def fat_parent(meter: Meter) -> list[Row]:
     """Once as the shell that starts the wrapper, once as the wrapper itself."""
-    command = tuple([*PYTHON, PROGRAMS, "fat_parent", str(600 * MB)])
+    command = (*PYTHON, PROGRAMS, "fat_parent", str(600 * MB))
     outside = meter.run("true", through=command)
     with tempfile.TemporaryDirectory(prefix="flyball-truth-") as folder:
         subprocess.run([*PYTHON, PROGRAMS, "fat_wrapper", str(600 * MB), ROOT, folder], check=True)
@@ -210,7 +214,7 @@ def crowded(meter: Meter) -> list[Row]:
     name = "4 busy processes on one core"
     receipt = meter.run("taskset", "-c", "0", *PYTHON, PROGRAMS, "four_busy", "0.5")
     return [
-        below(name, receipt, "cpu_cores_max", 1.1),
+        below(name, receipt, "cpu_cores_max", 1.1 if meter.cgroup else 1.2),
         near(name, receipt, "cpu_cores_wanted", 4, share=0.15),
     ]
 
