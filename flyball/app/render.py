@@ -160,17 +160,21 @@ def _job_head(summary: JobSummary, look: Look) -> str:
     title = look.paint(look.clean(f"job {summary.job}"), "bold")
     lines = join_wrapped([title, *facts], look, first="", rest="  ")
     marks = "".join(outcome_mark(outcome, look) for outcome in summary.recent_outcomes)
-    spark_seconds = sparkline(summary.recent_wall_seconds, unicode=look.unicode)
-    spark_memory = sparkline(summary.recent_memory_bytes, unicode=look.unicode)
     return "\n".join(
         [
             *lines,
             "",
             f"last {len(summary.recent_outcomes)} runs   {marks}",
-            f"  time        {look.paint(spark_seconds, 'blue')}  {_span(summary.recent_wall_seconds, show_seconds)}",
-            f"  peak memory {look.paint(spark_memory, 'cyan')}  {_span(summary.recent_memory_bytes, show_bytes)}",
+            _spark_line("  time        ", summary.recent_wall_seconds, "blue", show_seconds, look),
+            _spark_line("  peak memory ", summary.recent_memory_bytes, "cyan", show_bytes, look),
         ]
     )
+
+
+def _spark_line(name: str, values: Sequence[float | None], style: str, show: object, look: Look) -> str:
+    spark, span = sparkline(values, unicode=look.unicode), f"  {_span(values, show)}"
+    room = look.width - len(name) - len(spark)
+    return name + look.paint(spark, style) + (span if len(span) <= room else "")
 
 
 def _span(values: Sequence[float | None], show: object) -> str:

@@ -167,7 +167,6 @@ def _attempts_table(state: RunState, look: Look) -> str:
         Column(title="time", right=True),
         Column(title="peak memory", right=True),
         Column(title="limits", cut=True, least=12, keep=7),
-        Column(title="why these limits", cut=True, least=16, keep=3),
     )
     rows: list[list[Cell | str]] = []
     for number, start in enumerate(state.started, 1):
@@ -180,10 +179,12 @@ def _attempts_table(state: RunState, look: Look) -> str:
                 "" if receipt is None else show_seconds(receipt.wall_seconds),
                 "" if receipt is None else show_bytes(receipt.memory_bytes_max),
                 limits_words(start.limits),
-                start.reason,
             ]
         )
-    return table(columns, rows, look)
+    lines = [table(columns, rows, look)]
+    for number, start in enumerate(state.started, 1):
+        lines += wrap(f"limits of attempt {number}: {start.reason}", look, rest="  ") if start.reason else []
+    return "\n".join(lines)
 
 
 def why_page(state: RunState, look: Look) -> str:
