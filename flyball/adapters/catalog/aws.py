@@ -91,10 +91,9 @@ def refresh_aws(
 
 def boto_clients() -> ClientFactory:
     """Clients from the AWS configuration of this machine. Raises: InputError without boto3."""
-    boto3 = _boto3()
+    session = _session()
     from botocore.config import Config
 
-    session = boto3.Session()
     config = Config(
         retries={"mode": "adaptive", "max_attempts": 6},
         connect_timeout=10,
@@ -104,16 +103,17 @@ def boto_clients() -> ClientFactory:
     return lambda service, region: session.client(service, region_name=region, config=config)
 
 
-def _boto3() -> Any:
+def _session() -> Any:
     try:
         import boto3
     except ImportError as error:
         raise InputError("AWS's price list needs boto3, which is not installed", hint=EXTRA_HINT) from error
-    return boto3
+    with aws_errors("any region"):
+        return boto3.Session()
 
 
 def _configured_region() -> str:
-    region = _boto3().Session().region_name
+    region = _session().region_name
     if not region:
         raise InputError(
             "no AWS region",

@@ -6,6 +6,7 @@ written beside and renamed into place, so that a reader sees the old file or the
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Iterable
@@ -104,7 +105,8 @@ def write_table(path: Path, table: OfferTable) -> None:
             "the catalogue cannot be kept", why=f"{path}: {error}", hint="free space, or another FLYBALL_HOME"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone, or the folder never was there
+            beside.unlink()
 
 
 def read_table(path: Path) -> OfferTable:
