@@ -174,7 +174,11 @@ def stall_parts(receipt: Receipt, look: Look) -> list[str]:
 
 
 def matters(stalled_seconds: float, wall_seconds: float) -> bool:
-    return stalled_seconds >= STALL_SECONDS and stalled_seconds >= STALL_SHARE * wall_seconds
+    return (
+        wall_seconds > 0
+        and stalled_seconds >= STALL_SECONDS
+        and stalled_seconds >= STALL_SHARE * wall_seconds
+    )
 
 
 def cost_words(cost: Cost) -> str:

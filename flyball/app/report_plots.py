@@ -65,6 +65,17 @@ def _extremes(column: Sequence[int], ys: Values) -> list[int]:
     return [known[0][1], known[-1][1], min(known)[1], max(known)[1], *gap]
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """The highest point of a line."""
+
+    line: Line
+    y: float
+    place: int  # its index
+
+    def words(self, unit: Unit) -> str:
+        return f"{self.line.name} at most {unit.show(self.y)}"
+
+
 def line_plot(
     title: str,
     xs: Sequence[float],
@@ -78,47 +89,47 @@ def line_plot(
     peak: bool = True,
 ) -> Markup | None:
     """Lines over a common x axis with their highest point marked and the limit dashed; None when nothing is known."""
-    drawn = [line for line in lines if any(finite(y) for y in line.ys)]
-    if not drawn or len(xs) < 2:
+    reaches = [reach for line in lines if (reach := _reach(line)) is not None]
+    if not reaches or len(xs) < 2:
         return None
-    highest_of = {
-        line.name: max((y, -i) for i, y in enumerate(line.ys) if y is not None and finite(y))
-        for line in drawn
-    }
-    highest_line = max(drawn, key=lambda line: highest_of[line.name])
-    highest, place = highest_of[highest_line.name][0], -highest_of[highest_line.name][1]
-    limit_shown = limit if limit is not None and limit <= LIMIT_DRAWN_WITHIN * highest else None
-    top = axis_top(max(highest, limit_shown or 0.0), binary=unit.binary)
+    highest = max(reaches, key=lambda reach: reach.y)
+    named = None if limit is None else f"{limit_name} {unit.show(limit)}"
+    drawn_limit = limit if limit is not None and limit <= LIMIT_DRAWN_WITHIN * highest.y else None
+    top = axis_top(max(highest.y, drawn_limit or 0.0), binary=unit.binary)
     first, span = xs[0], (xs[-1] - xs[0]) or 1.0
     across = [(x - first) / span for x in xs]
     marks: list[Markup] = []
-    if limit_shown is not None:
-        marks.append(
-            _limit_mark(limit_shown, top, f"{limit_name} {unit.show(limit_shown)}", left=across[place] > 0.5)
-        )
+    if drawn_limit is not None and named is not None:
+        marks.append(_limit_mark(drawn_limit, top, named, left=across[highest.place] > 0.5))
     if peak:
-        words = f"peak {unit.show(highest)} at {x_unit.show(xs[place])}"
-        marks.append(_peak_mark(across[place], highest / top, highest_line.colour, words))
-    marks.append(tag("line", class_="hair", x1="0", x2="0", y1=TOP, y2=TOP + HEIGHT, visibility="hidden"))
+        words = f"peak {unit.show(highest.y)} at {x_unit.show(xs[highest.place])}"
+        marks.append(_peak_mark(across[highest.place], highest.y / top, highest.line.colour, words))
+    several = len(reaches) > 1
+    told = [reach.words(unit) for reach in reaches]
+    above = [f"{named} is far above"] if named is not None and drawn_limit is None else []
     labels = x_labels if x_labels is not None else _ticks_across(first, xs[-1], x_unit)
-    told = [f"{line.name} at most {unit.show(highest_of[line.name][0])}" for line in drawn]
-    above = (
-        [] if limit is None or limit_shown is not None else [f"{limit_name} {unit.show(limit)} is far above"]
-    )
+    shapes = [_shape(across, reach.line, top) for reach in reaches]
     return figure(
         title,
         "; ".join([*told, *above]),
-        shown="; ".join([*(told if len(drawn) > 1 else []), *above]),  # one line's peak is named at its mark
-        legend=[(line.name, line.colour) for line in drawn] if len(drawn) > 1 else [],
+        shown="; ".join([*(told if several else []), *above]),  # one line's peak is named at its mark
+        legend=[(reach.line.name, reach.line.colour) for reach in reaches] if several else [],
         y_axis=y_axis_of(top, unit),
-        inside=[
-            grid(),
-            _stretched([_shape(across, line, top) for line in drawn]),
-            *marks,
-            *x_labels_of(labels, first, span),
-        ],
-        data=[_data(xs, line, x_unit, unit) for line in drawn],
+        inside=[grid(), _stretched(shapes), *marks, _HAIR, *x_labels_of(labels, first, span)],
+        data=[_data(xs, reach.line, x_unit, unit) for reach in reaches],
     )
+
+
+# The script moves it under the pointer.
+_HAIR = tag("line", class_="hair", x1="0", x2="0", y1=TOP, y2=TOP + HEIGHT, visibility="hidden")
+
+
+def _reach(line: Line) -> Reach | None:
+    known = [(y, -i) for i, y in enumerate(line.ys) if y is not None and finite(y)]
+    if not known:
+        return None
+    y, place = max(known)
+    return Reach(line, y, -place)
 
 
 def _shape(across: Sequence[float], line: Line, top: float) -> Markup:

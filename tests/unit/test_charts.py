@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from flyball.app.charts import axis_top, bin_counts, highest_per_column, histogram, line_chart, sparkline
-from flyball.model.units import GIB, MIB, show_bytes
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flyball.app.charts import axis_top, bin_counts, highest_per_column, histogram, line_chart, sparkline
+from flyball.model.units import GIB, MIB, show_bytes
 
 values = st.lists(st.none() | st.floats(0, 1e15), min_size=1, max_size=300)
 

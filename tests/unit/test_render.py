@@ -6,6 +6,10 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shown_runs import AT, a_choice, a_plan, a_receipt, a_run, a_state, some_rows, some_samples
+
 from flyball.app import render
 from flyball.app.look import Look, columns_of, join_wrapped, shorten, unpainted, wrap
 from flyball.app.narrate import run_summary
@@ -17,9 +21,6 @@ from flyball.model.summary import JobSummary
 from flyball.model.units import GIB, MIB
 from flyball.policy.cost import Cost
 from flyball.policy.summary import summarise
-from hypothesis import given
-from hypothesis import strategies as st
-from shown_runs import AT, a_choice, a_plan, a_receipt, a_run, a_state, some_rows, some_samples
 
 OWN = Cost(usd=Decimal(0), reason="own machine")
 nasty = st.text(st.characters(codec=None), max_size=80)  # lone surrogates too: argv may hold them
@@ -259,8 +260,8 @@ def test_the_receipt_in_json_has_what_programs_count_on():
 
 def test_offers_in_json_have_the_documented_keys():
     (row,) = render.offers_json([a_choice()])
-    keys = "cloud region zone instance_type arch vcpus memory_bytes market price_usd_per_hour as_of source".split()
-    assert {*keys, "expected_usd_per_run"} <= row.keys()
+    keys = {"cloud", "region", "zone", "instance_type", "arch", "vcpus", "memory_bytes", "market"}
+    assert {*keys, "price_usd_per_hour", "as_of", "source", "expected_usd_per_run"} <= row.keys()
     assert (row["market"], row["arch"], row["as_of"]) == ("spot", "arm64", "2026-11-01")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-from flyball.model.outcome import Outcome
-from flyball.model.samples import samples_from_columns
-from flyball.policy.summary import summarise
 from hypothesis import given
 from hypothesis import strategies as st
 from shown_runs import some_rows
+
+from flyball.model.outcome import Outcome
+from flyball.model.samples import samples_from_columns
+from flyball.policy.summary import summarise
 
 
 def test_the_job_that_ran_last_comes_first():
