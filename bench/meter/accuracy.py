@@ -78,7 +78,7 @@ def accuracy(tools: list[Tool], *, rounds: int) -> list[Reading]:
 
 
 def table(readings: list[Reading], tools: list[Tool]) -> list[str]:
-    """Markdown: what each tool said at the median, and how often it was right."""
+    """Markdown: memory and CPU that each tool said, over the truth, and how often that was right."""
     lines = [
         "| program | truth | " + " | ".join(tool.name for tool in tools) + " |",
         "|---|---|" + "---|" * len(tools),
@@ -98,13 +98,21 @@ def table(readings: list[Reading], tools: list[Tool]) -> list[str]:
 
 
 def cell(readings: list[Reading]) -> str:
-    memory = [r.said.memory_bytes for r in readings if r.said.memory_bytes is not None]
-    cpu = [r.said.cpu_seconds for r in readings if r.said.cpu_seconds is not None]
-    right = sum(r.memory_is_right for r in readings), sum(r.cpu_is_right for r in readings)
-    memory_text = f"{statistics.median(memory) / MIB:.0f} MiB" if memory else "nothing"
-    cpu_text = f"{statistics.median(cpu):.2f} s" if cpu else "nothing"
-    marks = [f"({n}/{len(readings)})" if 0 < n < len(readings) else "" if n else " ✗" for n in right]
-    return f"{memory_text}{marks[0]}, {cpu_text}{marks[1]}"
+    memory = [(r.said.memory_bytes, r.truth.memory_bytes) for r in readings]
+    cpu = [(r.said.cpu_seconds, r.truth.cpu_seconds) for r in readings]
+    memory_rights, cpu_rights = [r.memory_is_right for r in readings], [r.cpu_is_right for r in readings]
+    return f"{deviation(memory)}{mark(memory_rights)}, {deviation(cpu)}{mark(cpu_rights)}"
+
+
+def deviation(pairs: list[tuple[float | None, float | None]]) -> str:
+    """Median of what it said over what was true, as "+2 %"; "nothing" when it said nothing."""
+    shares = [said / truth - 1 for said, truth in pairs if said is not None and truth]
+    return f"{statistics.median(shares):+.0%}".replace("%", " %") if shares else "nothing"
+
+
+def mark(rights: list[bool]) -> str:
+    """Empty when always right."""
+    return "" if all(rights) else f" ({sum(rights)}/{len(rights)})" if any(rights) else " ✗"
 
 
 def as_json(readings: list[Reading]) -> list[dict[str, object]]:

@@ -33,7 +33,10 @@ class Beside:
         return sum(time.clock_gettime((~pid << 3) | CPU_CLOCK_OF_PROCESS) for pid in self.own_pids)
 
     def peak_bytes(self) -> int:
-        return sum(high_water_bytes(pid) for pid in self.own_pids)
+        """The largest process's high-water mark, or, where that is more, what all of them hold now, shared pages once."""
+        largest = max(kib(f"/proc/{pid}/status", "VmHWM:") for pid in self.own_pids)
+        together = sum(kib(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in self.own_pids)
+        return max(largest, together) * 1024
 
 
 def sampler_share(tool: Tool, *, resident_mib: int, seconds: float) -> float:
@@ -46,7 +49,7 @@ def sampler_share(tool: Tool, *, resident_mib: int, seconds: float) -> float:
 
 
 def peak_of_wrapper(tool: Tool, *, seconds: float) -> int:
-    """Bytes resident at most, summed over the tool's own processes, some seconds into a small job."""
+    """Bytes that the tool's own processes hold resident at most, some seconds into a small job."""
     with beside(tool, ["idle", "16", str(seconds + 60)]) as running:
         time.sleep(seconds)
         return running.peak_bytes()
@@ -107,11 +110,8 @@ def is_shell(pid: int) -> bool:
     return Path(f"/proc/{pid}/comm").read_text().strip() in {"sh", "dash", "bash"}
 
 
-def high_water_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def kib(path: str, name: str) -> int:
+    return next(int(line.split()[1]) for line in Path(path).read_text().splitlines() if line.startswith(name))
 
 
 def slow_down(

@@ -18,6 +18,8 @@ from pathlib import Path
 
 MIB = 2**20
 
+unseen_cpu_seconds: list[float] = []  # of processes that are no children any more, told by themselves
+
 
 def held(size_mib: int) -> mmap.mmap:
     """That much private memory, every page of it written to."""
@@ -93,15 +95,18 @@ def parallel_children() -> int:
 
 def daemon() -> int:
     """300 MiB in a process whose parents are gone (setsid and double fork)."""
+    reading, writing = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             block = held(300)
             time.sleep(2.0)
             block.close()
+            os.write(writing, str(sum(os.times()[:2])).encode())
         os._exit(0)
     os.wait()
-    time.sleep(2.8)
+    unseen_cpu_seconds.append(float(os.read(reading, 100)))
+    time.sleep(0.3)
     return 300
 
 
@@ -198,7 +203,10 @@ def main() -> None:
         base_bytes = own_bytes()
         held_bytes = PROGRAMS[name]() * MIB
         used = os.times()
-        truth = {"memory_bytes": base_bytes + held_bytes, "cpu_seconds": sum(used[:4])}
+        truth = {
+            "memory_bytes": base_bytes + held_bytes,
+            "cpu_seconds": sum(used[:4]) + sum(unseen_cpu_seconds),
+        }
         Path(os.environ["FLYBALL_BENCH_TRUTH"]).write_text(json.dumps(truth))
 
 

@@ -35,7 +35,7 @@ def main() -> int:
     if "accuracy" in wanted:
         readings = accuracy.accuracy(found, rounds=1 if options.quick else options.rounds)
         show(
-            "Peak memory and CPU seconds: ✗ never within 3 %, (n/m) sometimes",
+            "Peak memory and CPU seconds over the truth (✗: never within 3 %; n/m: so often)",
             accuracy.table(readings, found),
         )
         result["accuracy"] = accuracy.as_json(readings)
@@ -70,7 +70,7 @@ def main() -> int:
         peaks = {
             tool.name: cost.peak_of_wrapper(tool, seconds=3.0 if options.quick else 5.0) for tool in found
         }
-        show("Tool's own resident memory (VmHWM, summed over its processes)", ranked(peaks, mebibytes))
+        show("Tool's own resident memory at its peak", ranked(peaks, mebibytes))
         result["peak_bytes"] = peaks
     bars = held_bars(result)
     show(

@@ -23,6 +23,7 @@ MODULES = (
     "virtio_pci_modern_dev",
     "virtio_pci",
     "virtio_blk",
+    "veth",
 )
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 DISK_BYTES = 4 * 2**30  # sparse
@@ -119,7 +120,12 @@ def unpacked_debian(folder: Path) -> Path:
         )
         sources = [*Path("/etc/apt/sources.list.d").glob("debian.sources"), Path("/etc/apt/sources.list")]
         run(
-            *("mmdebstrap", "--quiet", "--variant=extract", "--include=python3,busybox-static"),
+            *(
+                "mmdebstrap",
+                "--quiet",
+                "--variant=extract",
+                "--include=python3,busybox-static,iproute2,util-linux",
+            ),
             *(release["VERSION_CODENAME"].strip('"'), folder / "debian.part.tar"),
             next(path for path in sources if path.exists()),
         )

@@ -6,15 +6,15 @@ What it prints between BEGIN and END of each part is for the reader; `FLYBALL PA
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import sys
 from pathlib import Path
 
 USER = 1000
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = "+cpu +memory +io +pids"
 SLOW = "15"  # software emulation against the host's own processor
-SUITE = ["/usr/bin/python3", "/flyball/tests/e2e/truth/check.py", "--slow", SLOW]
+SUITE = ["/usr/bin/python3", "/flyball/tests/e2e/truth/check.py", "--slow", SLOW, "--spikes", "5"]
 MOUNTS = (
     ("proc", "proc", ""),
     ("sysfs", "sys", ""),
@@ -27,9 +27,17 @@ MOUNTS = (
 
 def main() -> None:
     prepare()
-    in_group("root", 0, CGROUPS / "system.slice" / "flyball.service")
-    in_group("user", USER, delegated(CGROUPS / "user.slice") / "session.scope")
+    in_group("root", 0, with_controllers(CGROUPS, "user.slice", "user-0.slice") / "session-1.scope")
+    in_group(
+        "user", USER, delegated(with_controllers(CGROUPS, "user.slice", f"user-{USER}.slice")) / "run-1.scope"
+    )
+    power_off()
+
+
+def power_off() -> None:
+    """Does not come back: process 1 may not end before the machine does."""
     Path("/proc/sysrq-trigger").write_text("o")
+    signal.pause()
 
 
 def prepare() -> None:
@@ -47,30 +55,36 @@ def prepare() -> None:
         subprocess.run(mount, check=True)
     subprocess.run(["/bin/busybox", "--install", "-s", "/bin"], check=False)
     subprocess.run(["/bin/busybox", "ip", "link", "set", "lo", "up"], check=False)
-    Path("/tmp").mkdir(exist_ok=True)
-    Path("/tmp").chmod(0o1777)
+    for folder in (Path("/tmp"), Path("/var/tmp")):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o1777)
     Path("/etc/passwd").write_text(
         "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n"
     )
     home = Path("/home/user")
     home.mkdir(parents=True, exist_ok=True)
     os.chown(home, USER, USER)
-    (CGROUPS / "cgroup.subtree_control").write_text(CONTROLLERS)
-    (CGROUPS / "system.slice").mkdir()
-    (CGROUPS / "system.slice" / "cgroup.subtree_control").write_text(CONTROLLERS)
+
+
+def with_controllers(folder: Path, *names: str) -> Path:
+    """The innermost of those groups, each with every controller for the groups in it, as systemd's slices have."""
+    (folder / "cgroup.subtree_control").write_text(CONTROLLERS)
+    for name in names:
+        folder = folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "cgroup.subtree_control").write_text(CONTROLLERS)
+    return folder
 
 
 def delegated(slice_folder: Path) -> Path:
-    """A group given to the user as systemd gives user@1000.service: its files for processes and controllers."""
-    group = slice_folder / f"user@{USER}.service"
-    group.mkdir(parents=True)
-    (slice_folder / "cgroup.subtree_control").write_text(CONTROLLERS)
-    for path in (group, *(group / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
-        os.chown(path, USER, USER)
-    (group / "session.scope").mkdir()
-    (group / "cgroup.subtree_control").write_text(CONTROLLERS)
-    for path in (group / "session.scope", *(group / "session.scope").iterdir()):
-        if path.is_dir() or path.name in {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}:
+    """A group given to the user as systemd gives user@1000.service, with a scope in it for what the user runs."""
+    group = with_controllers(slice_folder, f"user@{USER}.service")
+    (group / "run-1.scope").mkdir()
+    for folder in (group, group / "run-1.scope"):
+        for path in (
+            folder,
+            *(folder / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control")),
+        ):
             os.chown(path, USER, USER)
     return group
 
@@ -116,5 +130,5 @@ if __name__ == "__main__":
     try:
         main()
     except Exception as error:  # noqa: BLE001 - process 1 must say what went wrong, and switch off
-        print(f"FLYBALL PART setup EXIT {error!r}", file=sys.stdout, flush=True)
-        Path("/proc/sysrq-trigger").write_text("o")
+        print(f"FLYBALL PART setup EXIT {error!r}", flush=True)
+        power_off()
