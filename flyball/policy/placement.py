@@ -30,6 +30,15 @@ SYSTEM_MEMORY_SHARE = 0.06
 SYSTEM_MEMORY_BYTES = GIB // 4
 _MOST_EXPECTED = 600.0  # interruptions in one try: e**600 is out of all reach, and still a finite number
 
+_ESTIMATED_FROM = (
+    "vcpus",
+    "price_usd_per_hour",
+    "interruptions_per_hour",
+    "speed_one_core",
+    "speed_all_cores",
+    "sustained_cpu_share",
+)
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What one run does, as it was seen on one processor."""
@@ -72,17 +81,19 @@ class Ranking(Sequence[Choice]):
     def __init__(
         self,
         table: OfferTable,
+        candidates: NDArray[np.intp],
         estimate: Mapping[str, Floats],
-        *,
-        considered: int,
         refusals: Mapping[str, int],
     ) -> None:
-        self._table, self._estimate = table, estimate
-        self.considered = considered  # offers looked at
-        self.refusals = refusals  # why -> how many offers fell to it alone or first
+        import numpy as np
+
+        self._table, self._candidates, self._estimate = table, candidates, estimate
+        self._order = np.argsort(estimate["usd"], kind="stable")  # the table's own order breaks ties
+        self.considered = len(table)  # offers looked at
+        self.refusals = refusals  # what offers failed on -> how many, each counted at the first
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._candidates)
 
     @overload
     def __getitem__(self, index: int) -> Choice: ...
@@ -95,8 +106,9 @@ class Ranking(Sequence[Choice]):
             raise IndexError(index)
         return self._choice(index % len(self))
 
-    def _choice(self, row: int) -> Choice:
-        offer = self._table[row]
+    def _choice(self, place: int) -> Choice:
+        row = int(self._order[place])
+        offer = self._table[int(self._candidates[row])]
         figures = {name: column[row].item() for name, column in self._estimate.items()}
         return Choice(
             offer=offer,
@@ -138,15 +150,9 @@ def rank(
     table = OfferTable.of(offers)
     work = work or Work.hour_of(need)
     fits, refusals = _fitting(table, need, work, wanted or Wanted())
-    candidates = table.take(np.flatnonzero(fits))
-    estimate = _estimate(candidates, work, speed_corrections or {}, boot_seconds)
-    order = np.argsort(estimate["usd"], kind="stable")
-    return Ranking(
-        candidates.take(order),
-        {name: column[order] for name, column in estimate.items()},
-        considered=len(table),
-        refusals=refusals,
-    )
+    candidates = np.flatnonzero(fits)
+    estimate = _estimate(table, candidates, work, speed_corrections or {}, boot_seconds=boot_seconds)
+    return Ranking(table, candidates, estimate, refusals)
 
 
 def usable_memory_bytes(nominal_bytes: int) -> int:
@@ -232,13 +238,19 @@ def _plain(model: str) -> str:
 
 
 def _estimate(
-    table: OfferTable, work: Work, corrections: Mapping[str, float], boot_seconds: float
+    table: OfferTable,
+    rows: NDArray[np.intp],
+    work: Work,
+    corrections: Mapping[str, float],
+    *,
+    boot_seconds: float,
 ) -> dict[str, Floats]:
-    """Per offer: seconds of the run itself, machine seconds until it ends, dollars, speed beside where it was seen."""
+    """Per row: seconds of the run itself, machine seconds until it ends, dollars, chance of an interruption."""
     import numpy as np
 
-    number = table.numbers
-    speed = table.text["processor"].lookup(lambda name: corrections.get(name or "", 1.0))
+    number = {name: table.numbers[name][rows] for name in _ESTIMATED_FROM}
+    processor = table.text["processor"].taken(rows)
+    speed = processor.lookup(lambda name: corrections.get(name or "", 1.0))
     speed = speed / corrections.get(work.processor or "", 1.0)
     run = _run_seconds(number, work, speed)
     rate = number["interruptions_per_hour"] / 3600

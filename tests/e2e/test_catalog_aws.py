@@ -420,7 +420,7 @@ def test_every_machine_type_moto_knows_is_read_and_its_made_up_spot_prices_refus
     (region,) = result.regions
     assert region.on_demand_offers == 4
     assert len(region.unpriced) > 500
-    # moto says 0.00001 USD for every spot machine; only the smallest could cost that little
+    # moto says 0.00001 USD for every spot machine, which none of them could cost
     assert region.refused > 5000
     assert region.spot_offers == 0
     sold = load_catalog(tmp_path).offers().find(cloud="aws", region=REGION, instance_type="g5.12xlarge")
