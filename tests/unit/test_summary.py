@@ -81,3 +81,25 @@ def test_rows_out_of_time_are_dropped_and_short_columns_filled():
     assert samples.seconds == (0.0, 2.0, 3.0)
     assert samples.memory_bytes == (1, 2, None)
     assert len(samples_from_columns({})) == 0
+
+
+def test_a_peak_between_two_rows_is_in_the_later_one():
+    samples = samples_from_columns(
+        {"seconds": [1.0, 2.0, 3.0], "memory_bytes": [5, 6, None], "memory_bytes_max": [5, 90, None]}
+    )
+    assert samples.memory_bytes == (5, 90, None)
+
+
+def test_rows_a_few_milliseconds_apart_share_one_rate():
+    # Given a counter of 10 ms ticks read every 5 ms, then once a second
+    samples = samples_from_columns(
+        {"seconds": [0.005, 0.01, 0.06, 1.06, 1.07], "cpu_seconds": [0.01, 0.01, 0.06, 1.06, 1.07]}
+    )
+    assert [round(cores or 0, 6) for cores in samples.cpu_cores] == [1.0] * 5
+
+
+def test_a_run_of_a_few_milliseconds_has_a_rate_too():
+    assert samples_from_columns({"seconds": [0.01, 0.02], "cpu_seconds": [0.01, 0.02]}).cpu_cores == (
+        1.0,
+        1.0,
+    )
