@@ -50,7 +50,7 @@ class Coded:
 
         self.values: list[str | None] = sorted(set(texts), key=lambda text: (text is not None, text or ""))
         code = {text: index for index, text in enumerate(self.values)}
-        self.codes = np.fromiter((code[text] for text in texts), dtype=np.int32, count=len(texts))
+        self.codes = np.array(list(map(code.__getitem__, texts)), dtype=np.int32)
 
     def taken(self, rows: NDArray[Any]) -> Coded:
         """The column of those rows; `values` is shared and may hold texts that are no longer used."""

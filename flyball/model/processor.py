@@ -25,7 +25,7 @@ class Processor(msgspec.Struct, frozen=True, kw_only=True):
     speed_one_core: float  # one thread on an idle core; m6i (Ice Lake) = 1
     cpu_model: str = ""  # pattern of what /proc/cpuinfo or lscpu call it
     instances: str = ""  # pattern of the machine types it is known to be in
-    whole_cores: str = ""  # pattern of machine types whose vCPU is a whole core, not a hyperthread
+    whole_cores: tuple[str, ...] = ()  # how machine types and CPU names start whose vCPU is a whole core
 
 
 class ProcessorSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,9 @@ class ProcessorSeen(msgspec.Struct, frozen=True, kw_only=True):
     known: bool = True  # False: the speeds are a guess of 1.0
 
 
-def _x86(name: str, speed: float, cpu_model: str, instances: str = "", whole_cores: str = "") -> Processor:
+def _x86(
+    name: str, speed: float, cpu_model: str, instances: str = "", whole_cores: tuple[str, ...] = ()
+) -> Processor:
     return Processor(
         name=name,
         arch=Arch.X86_64,
@@ -55,16 +57,16 @@ def _arm(name: str, speed: float, cpu_model: str, instances: str = "") -> Proces
         speed_one_core=speed,
         cpu_model=cpu_model,
         instances=instances,
-        whole_cores="",
+        whole_cores=("",),
     )
 
 
 # Order matters: the first pattern that matches wins.
 PROCESSORS: tuple[Processor, ...] = (
-    _x86("zen5-fast", 1.75, r"EPYC 9R05", r"m8azn\.|x8aedz\.", r"."),
-    _x86("zen5", 1.55, r"EPYC 9(R|V|B)\d5\b|EPYC 9\d\d5\b", r"[cmr]8a\.|c4d-|n4d-|Standard_[DEF]\d+a\w*_v7", r"[cmr]8a\.|EPYC 9R45|Standard_F"),
-    _x86("zen4", 1.15, r"EPYC 9(R|V|B)\d4\b|EPYC 9\d\d4\b", r"[cmr]7a\.|hpc7a\.|c3d-|Standard_[DEF]\d+a\w*_v6", r"[cmr]7a\.|hpc7a\.|EPYC 9R14|Standard_F"),
-    _x86("zen3", 1.0, r"EPYC 7(R13|B13|V13|\d\d3)\b", r"[cmr]6a\.|g6e?\.|gr6\.|p5\.|n2d-|c2d-|t2d-|Standard_[DE]\d+a\w*_v5|Standard_NC\d+ads_A100|Standard_NV\d+ads_A10_", r"t2d-"),
+    _x86("zen5-fast", 1.75, r"EPYC 9R05", r"m8azn\.|x8aedz\.", ("",)),
+    _x86("zen5", 1.55, r"EPYC 9(R|V|B)\d5\b|EPYC 9\d\d5\b", r"[cmr]8a\.|c4d-|n4d-|Standard_[DEF]\d+a\w*_v7", ("c8a.", "m8a.", "r8a.", "AMD EPYC 9R45", "Standard_F")),
+    _x86("zen4", 1.15, r"EPYC 9(R|V|B)\d4\b|EPYC 9\d\d4\b", r"[cmr]7a\.|hpc7a\.|c3d-|Standard_[DEF]\d+a\w*_v6", ("c7a.", "m7a.", "r7a.", "hpc7a.", "AMD EPYC 9R14", "Standard_F")),
+    _x86("zen3", 1.0, r"EPYC 7(R13|B13|V13|\d\d3)\b", r"[cmr]6a\.|g6e?\.|gr6\.|p5\.|n2d-|c2d-|t2d-|Standard_[DE]\d+a\w*_v5|Standard_NC\d+ads_A100|Standard_NV\d+ads_A10_", ("t2d-",)),
     _x86("zen2", 0.85, r"EPYC 7(R32|B12|V12|\d\d2)\b", r"c5ad?\.|g4ad\.|g5\.|Standard_[DE]\d+a\w*_v4|Standard_NC\d+as_T4"),
     _x86("zen1", 0.5, r"EPYC 7(571|\d\d1)\b", r"[mr]5ad?\.|t3a\."),
     _x86("graniterapids", 1.25, r"Xeon\(R\) 69\d\d", r"[cmrx]8i|Standard_[DE]\d+[bdilnse]*_v7"),
@@ -112,9 +114,7 @@ def processor_of(*, cpu_model: str | None = None, instance_type: str | None = No
 def seen(name: str, machine: str) -> ProcessorSeen:
     """That processor in a machine of that type (or CPU name). Raises: KeyError for a name not in PROCESSORS."""
     processor = _BY_NAME[name]
-    whole = processor.arch is Arch.ARM64 or bool(
-        processor.whole_cores and re.search(processor.whole_cores, machine)
-    )
+    whole = machine.startswith(processor.whole_cores)
     one = processor.speed_one_core
     return ProcessorSeen(
         name=name, speed_one_core=one, speed_all_cores=round(one / HYPERTHREAD_SHARE, 3) if whole else one
