@@ -14,7 +14,7 @@ USER = 1000
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = "+cpu +memory +io +pids"
 SLOW = "15"  # software emulation against the host's own processor
-SUITE = ["/usr/bin/python3", "/flyball/tests/e2e/truth/check.py", "--slow", SLOW, "--spikes", "5"]
+SUITE = ["/usr/bin/python3", "/flyball/tests/e2e/truth/check.py", "--slow", SLOW]
 MOUNTS = (
     ("proc", "proc", ""),
     ("sysfs", "sys", ""),

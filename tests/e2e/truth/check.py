@@ -44,7 +44,7 @@ class Meter(NamedTuple):
     """How the wrapper is called."""
 
     cgroup: bool = True
-    slow: float = 1.0  # how many times slower than usual this machine is: loosens bounds on time, none on memory
+    slow: float = 1.0  # times slower than usual this machine is; loosens bounds on time, none on memory
 
     def command(self, folder: str, *options: str) -> list[str]:
         start = f"import sys; sys.path.insert(0, {ROOT!r}); from flyball.meter.__main__ import main; sys.exit(main())"
