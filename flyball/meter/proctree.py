@@ -30,6 +30,7 @@ class ProcessTree:
     def look_again(self, *, others_may_start: bool) -> None:
         """Finds the processes that are there now. `others_may_start`: not all our children are the command's."""
         ours = children_of(os.getpid())
+        self._foreign &= set(ours if others_may_start else ())
         if others_may_start:
             self._foreign |= {pid for pid in ours if pid != self.root_pid and pid not in self._known}
         found: set[int] = set()

@@ -84,6 +84,8 @@ class _Attempt:
             self.measurement.finish(ended_at)
             at_limit = self._reached_limit()
             _, status, usage = os.wait4(pid, 0)
+            if self.group is None:
+                background.finish()  # after it all our children are the command's
             self._end_background()
             self._drain()
             background.finish()
