@@ -53,6 +53,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     speed_one_core: float = 1.0  # of that processor
     speed_all_cores: float = 1.0
     vcpus: float | None = None  # of the machine it was seen on; None: enough for a whole core each
+    arch: Arch | None = None  # its programs were built for, to be passed on in Wanted; None: not known
 
     @classmethod
     def hour_of(cls, need: Size) -> Work:

@@ -8,8 +8,10 @@ odd run moves little and twenty runs decide. A job seen on one processor only le
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ import msgspec
 from flyball.model.history import AttemptRow
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Forecast
-from flyball.model.processor import HYPERTHREAD_SHARE, ProcessorSeen, processor_of
+from flyball.model.processor import HYPERTHREAD_SHARE, ProcessorSeen, arch_of, processor_of
+from flyball.model.resource import Arch
 from flyball.policy.placement import Work
 
 if TYPE_CHECKING:
@@ -41,8 +44,8 @@ class JobSpeeds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def learn_speeds(rows: Sequence[AttemptRow]) -> JobSpeeds:
-    """From one job's attempts, in any order. Nothing is learnt from fewer than two processors."""
-    used = [row for row in rows if _tells(row)][-NEWEST_RUNS:]
+    """From one job's attempts, oldest first. Nothing is learnt from fewer than two processors."""
+    used = list(islice((row for row in reversed(rows) if _tells(row)), NEWEST_RUNS))
     seen = [_seen(row) for row in used]
     names = sorted({processor.name for processor in seen})
     if len(names) < 2:
@@ -79,7 +82,21 @@ def work_of_job(forecast: Forecast, rows: Sequence[AttemptRow]) -> Work | None:
         processor=seen.name,
         speed_one_core=seen.speed_one_core,
         speed_all_cores=seen.speed_all_cores,
+        arch=_arch(seen, last.cpu_model if last else None),
         vcpus=max(last.host_cores, 1.0) if last and last.host_cores else None,
+    )
+
+
+def _arch(seen: ProcessorSeen, cpu_model: str | None) -> Arch | None:
+    """What the job's programs were built for, as far as its processor says; None when it does not."""
+    if seen.known:
+        return arch_of(seen.name)
+    if cpu_model and re.search(r"Intel|AMD|Xeon|x86", cpu_model, re.IGNORECASE):
+        return Arch.X86_64
+    return (
+        Arch.ARM64
+        if cpu_model and re.search(r"ARM|Neoverse|Cortex|Apple", cpu_model, re.IGNORECASE)
+        else None
     )
 
 

@@ -9,6 +9,7 @@ from flyball.model.history import AttemptRow
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Forecast, Quantiles
 from flyball.model.processor import processor_of, seen
+from flyball.model.resource import Arch
 from flyball.policy.speed import learn_speeds, work_of_job
 
 ICE_LAKE, ZEN4 = "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", "AMD EPYC 9R14"
@@ -170,6 +171,9 @@ def test_the_work_of_a_job_is_taken_from_its_forecast_and_its_last_machine():
     work = work_of_job(forecast, [a_row(0, cpu_model=ZEN4), a_row(1)])
     assert work is not None
     assert (work.wall_seconds, work.core_seconds, work.cores, work.memory_bytes) == (60, 120, 4, 3 * 2**30)
-    assert (work.processor, work.vcpus) == ("icelake", 4.0)
+    assert (work.processor, work.vcpus, work.arch) == ("icelake", 4.0, Arch.X86_64)
+    assert work_of_job(forecast, [a_row(0, cpu_model="Intel Future 1")]).arch is Arch.X86_64
+    assert work_of_job(forecast, [a_row(0, cpu_model=None, instance_type="m8g.large")]).arch is Arch.ARM64
+    assert work_of_job(forecast, [a_row(0, cpu_model="Loongson")]).arch is None
     assert work_of_job(Forecast(runs=0), []) is None
     assert work_of_job(forecast, []).processor == "unknown"
