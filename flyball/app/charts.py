@@ -48,7 +48,8 @@ def sparkline(values: Values, *, unicode: bool = True) -> str:
 def highest_per_column(xs: Sequence[float], ys: Values, columns: int) -> list[float | None]:
     """The highest value in each of `columns` equal parts of the x axis.
 
-    A column between two known neighbours gets the value on the line between them; beside an unknown one it stays None.
+    A sample speaks for the time since the one before (a mean, or a highest), so columns without a sample get the value
+    of the next one; after an unknown sample, or before one, they stay None.
     """
     if not xs or columns <= 0:
         return [None] * max(0, columns)
@@ -69,9 +70,8 @@ def _bridged(highest: list[float | None], touched: list[bool]) -> list[float | N
     for column, value in enumerate(highest):
         if not touched[column]:
             continue
-        if last is not None and value is not None and (left := highest[last]) is not None:
-            for between in range(last + 1, column):
-                bridged[between] = left + (value - left) * (between - last) / (column - last)
+        if last is not None and value is not None and highest[last] is not None:
+            bridged[last + 1 : column] = [value] * (column - last - 1)
         last = column
     return bridged
 

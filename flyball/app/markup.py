@@ -26,6 +26,11 @@ def text(content: str) -> Markup:
     return Markup(escape(_PLAIN.clean(content), quote=True))
 
 
+def lines(content: str) -> Markup:
+    """The text with its line breaks kept, for inside <pre>."""
+    return Markup("\n".join(text(line) for line in content.split("\n")))
+
+
 def tag(name: str, /, *content: Content, **attributes: str | float | None) -> Markup:
     """One element. `class_` is class, `_` in a name is `-`; an attribute that is None is left out."""
     written = "".join(

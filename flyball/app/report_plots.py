@@ -83,7 +83,7 @@ def line_plot(
     *,
     unit: Unit,
     limit: float | None = None,
-    limit_name: str = "limit",
+    limit_words: str = "",
     x_unit: Unit = SECONDS,
     x_labels: Sequence[tuple[float, str]] | None = None,
     peak: bool = True,
@@ -93,20 +93,19 @@ def line_plot(
     if not reaches or len(xs) < 2:
         return None
     highest = max(reaches, key=lambda reach: reach.y)
-    named = None if limit is None else f"{limit_name} {unit.show(limit)}"
     drawn_limit = limit if limit is not None and limit <= LIMIT_DRAWN_WITHIN * highest.y else None
     top = axis_top(max(highest.y, drawn_limit or 0.0), binary=unit.binary)
     first, span = xs[0], (xs[-1] - xs[0]) or 1.0
     across = [(x - first) / span for x in xs]
     marks: list[Markup] = []
-    if drawn_limit is not None and named is not None:
-        marks.append(_limit_mark(drawn_limit, top, named, left=across[highest.place] > 0.5))
+    if drawn_limit is not None:
+        marks.append(_limit_mark(drawn_limit, top, limit_words, left=across[highest.place] > 0.5))
     if peak:
         words = f"peak {unit.show(highest.y)} at {x_unit.show(xs[highest.place])}"
         marks.append(_peak_mark(across[highest.place], highest.y / top, highest.line.colour, words))
     several = len(reaches) > 1
     told = [reach.words(unit) for reach in reaches]
-    above = [f"{named} is far above"] if named is not None and drawn_limit is None else []
+    above = [f"{limit_words} is far above"] if limit is not None and drawn_limit is None else []
     labels = x_labels if x_labels is not None else _ticks_across(first, xs[-1], x_unit)
     shapes = [_shape(across, reach.line, top) for reach in reaches]
     return figure(
@@ -133,8 +132,8 @@ def _reach(line: Line) -> Reach | None:
 
 
 def _shape(across: Sequence[float], line: Line, top: float) -> Markup:
-    """The line, and the area below it, one piece for each stretch of known values."""
-    pieces: list[list[str]] = []
+    """The line, and the area below it, one piece for each stretch of known values; a value holds since the one before."""
+    pieces: list[list[tuple[str, str]]] = []
     open_piece = False
     edge = ""
     area = ""
@@ -143,16 +142,16 @@ def _shape(across: Sequence[float], line: Line, top: float) -> Markup:
         if y is None or not finite(y):
             open_piece = False
             continue
-        point = f"{across[index] * SPAN:.5g} {height_of(y, top):.4g}"
+        point = (f"{across[index] * SPAN:.5g}", f"{height_of(y, top):.4g}")
         if not open_piece:
             pieces.append([])
             open_piece = True
         pieces[-1].append(point)
     for piece in pieces:
-        lone = "h.1" if len(piece) == 1 else ""  # a point between gaps still shows
-        edge += f"M{'L'.join(piece)}{lone}"
-        start, end = piece[0].split()[0], piece[-1].split()[0]
-        area += f"M{start} {HEIGHT}L{'L'.join(piece)}L{end} {HEIGHT}Z"
+        start, first = piece[0]
+        steps = "".join(f"V{y}H{x}" for x, y in piece[1:]) or "h.1"  # a point between gaps still shows
+        edge += f"M{start} {first}{steps}"
+        area += f"M{start} {HEIGHT}V{first}{steps}V{HEIGHT}Z"
     dense = " dense" if sum(map(len, pieces)) > 2 * COLUMNS else ""
     return join(
         [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flyball.app.decisions import comparisons, decisions, limits_words
 from flyball.app.figures import figures, unknown_figures
 from flyball.app.look import Look
-from flyball.app.markup import Markup, tag
+from flyball.app.markup import Markup, lines, tag
 from flyball.app.narrate import (
     cores_available,
+    cores_words,
     memory_available,
     outcome_words,
     stall_parts,
@@ -47,7 +50,7 @@ def run_report(state: RunState, samples: Samples | None) -> str:
     tags = "".join(f" · {key}={value}" for key, value in sorted(run.tags.items()))
     cost = None if last is None or last.cost_usd is None else float(last.cost_usd)
     body = [
-        tag("pre", tag("code", shell_words(run.command)), class_="command"),
+        tag("pre", tag("code", lines(shell_words(run.command))), class_="command"),
         None if receipt is None else _run_tiles(receipt, cost, "" if last is None else last.cost_reason),
         None if receipt is None or samples is None else plots(_time_plots(receipt, samples)),
         _forecast_card(state),
@@ -93,6 +96,7 @@ def _share(part: float | None, whole: float | None) -> float | None:
 
 
 def _time_plots(receipt: Receipt, samples: Samples) -> list[Markup | None]:
+    samples = samples.from_zero()
     xs = samples.seconds
     memory, what_memory = memory_available(receipt)
     cores, what_cores = cores_available(receipt)
@@ -103,7 +107,7 @@ def _time_plots(receipt: Receipt, samples: Samples) -> list[Markup | None]:
             [Line(name="memory", ys=samples.memory_bytes, colour="c1")],
             unit=BYTES,
             limit=memory,
-            limit_name=what_memory or "machine",
+            limit_words=f"{what_memory or 'machine'} {show_bytes(memory)}",
         ),
         line_plot(
             "CPU",
@@ -111,14 +115,14 @@ def _time_plots(receipt: Receipt, samples: Samples) -> list[Markup | None]:
             [Line(name="cores", ys=samples.cpu_cores, colour="c2")],
             unit=CORES,
             limit=cores,
-            limit_name=f"{what_cores or 'machine'}: cores",
+            limit_words="" if cores is None else f"{what_cores or 'machine'} {cores_words(cores)}",
         ),
         line_plot(
             "Disk",
             xs,
             [
-                Line(name="read", ys=samples.disk_read_bytes_per_second, colour="c3"),
-                Line(name="written", ys=samples.disk_write_bytes_per_second, colour="c4"),
+                *_used("read", samples.disk_read_bytes_per_second, "c3"),
+                *_used("written", samples.disk_write_bytes_per_second, "c4"),
             ],
             unit=BYTES_PER_SECOND,
         ),
@@ -126,16 +130,19 @@ def _time_plots(receipt: Receipt, samples: Samples) -> list[Markup | None]:
             "Network, whole machine" if receipt.network_scope == "host" else "Network",
             xs,
             [
-                Line(name="received", ys=samples.network_receive_bytes_per_second, colour="c1"),
-                Line(name="sent", ys=samples.network_send_bytes_per_second, colour="c5"),
+                *_used("received", samples.network_receive_bytes_per_second, "c1"),
+                *_used("sent", samples.network_send_bytes_per_second, "c5"),
             ],
             unit=BYTES_PER_SECOND,
         ),
-        line_plot(
-            "GPU memory", xs, [Line(name="GPU memory", ys=samples.gpu_memory_bytes, colour="c3")], unit=BYTES
-        ),
-        line_plot("GPU use", xs, [Line(name="GPU use", ys=samples.gpu_utilization, colour="c4")], unit=SHARE),
+        line_plot("GPU memory", xs, _used("GPU memory", samples.gpu_memory_bytes, "c3"), unit=BYTES),
+        line_plot("GPU use", xs, _used("GPU use", samples.gpu_utilization, "c4"), unit=SHARE),
     ]
+
+
+def _used(name: str, values: Sequence[float | None], colour: str) -> list[Line]:
+    """A line for what was used at all: a plot of nothing but 0 says less than the figure does."""
+    return [Line(name=name, ys=values, colour=colour)] if any(values) else []
 
 
 def _forecast_card(state: RunState) -> Markup | None:

@@ -96,6 +96,7 @@ def host_words(host: Host) -> str:
 def _charts(receipt: Receipt, samples: Samples | None, look: Look) -> list[str]:
     if samples is None or len(samples) < 2:
         return []
+    samples = samples.from_zero()
     memory_limit, what = memory_available(receipt)
     of_memory = of_words(show_bytes, memory_limit, what)
     cores, what = cores_available(receipt)

@@ -26,6 +26,14 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.seconds)
 
+    def from_zero(self) -> Samples:
+        """The same with a row at 0 s before the first: what a sample says holds since the start."""
+        if not self.seconds or self.seconds[0] <= 0:
+            return self
+        columns = {name: getattr(self, name) for name in self.__struct_fields__ if name != "seconds"}
+        longer = {name: (values[0], *values) for name, values in columns.items() if values}
+        return Samples(seconds=(0.0, *self.seconds), **longer)
+
 
 # Totals since the start, as a sampler writes them, and the rates that plots show.
 _RATE_OF_TOTAL = {

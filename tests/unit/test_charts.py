@@ -44,8 +44,8 @@ def test_a_spike_between_many_samples_is_drawn_to_its_height():
     assert chart[0].index("█") < 60 * 0.78
 
 
-def test_unknown_values_are_gaps_and_known_neighbours_are_joined():
-    assert highest_per_column([0, 10], [0.0, 10.0], 11)[5] == 5.0
+def test_unknown_values_are_gaps_and_a_value_holds_since_the_one_before():
+    assert highest_per_column([0, 10], [0.0, 10.0], 11)[5] == 10.0
     assert highest_per_column([0, 5, 10], [1.0, None, 1.0], 11)[1:10] == [None] * 9
 
 
@@ -62,7 +62,7 @@ def test_a_chart_looks_like_this():
     assert chart.split("\n") == [
         "2.00 GiB ┤╌╌╌╌╌╌╌╌╌╌╌╌╌█",
         "         │             █",
-        "1.00 GiB ┤ ▂▄▆█        █",
+        "1.00 GiB ┤ ████        █",
         "         │█████        █",
         "         └──────────────",
         "          0 s     3.00 s",
