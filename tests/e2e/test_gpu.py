@@ -238,3 +238,25 @@ def test_in_a_container_a_missing_pid_means_unknown(library: Path, world: World)
         pytest.skip(f"PID NAMESPACE TEST SKIPPED: {done.stderr.strip()}")
     # then absence is unknown until one of ours was seen, which shows that the pids are the same
     assert done.stdout.split() == ["None", str(GIB), "0"]
+
+
+def test_a_metered_commands_receipt_tells_what_it_held_on_each_gpu(
+    library: Path, world: World, tmp_path: Path
+) -> None:
+    # given a command that holds 6 GiB on the first of two GPUs (it says so itself to the stand-in)
+    world("")
+    job = (
+        "import os, time; state = os.environ['NVML_STAND_IN']\n"
+        f"open(state, 'a').write(f'process 0 Compute {{os.getpid()}} {6 * GIB}\\n'\n"
+        "    f'utilization 0 {os.getpid()} 1000 50\\n')\n"
+        "time.sleep(0.6)\n"
+    )
+    command = [sys.executable, "-m", "flyball.meter", "--folder", str(tmp_path / "attempt"), "--"]
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(library.parent)}
+    # when it runs under the wrapper
+    subprocess.run([*command, sys.executable, "-c", job], env=environment, check=True)
+    # then the receipt has both, the idle one too
+    used, idle = json.loads((tmp_path / "attempt" / "outcome.json").read_text())["gpus"]
+    assert (used["name"], used["memory_bytes_max"]) == ("Stand-in H100", 6 * GIB)
+    assert used["utilization_max"] == pytest.approx(0.5)
+    assert idle["memory_bytes_max"] in {0, None}  # None: in a container, where pids may be the host's
