@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from shown_runs import AT, a_choice, a_plan, a_receipt, a_run, a_state, some_rows, some_samples
 
 from flyball.app import render
+from flyball.app.figures import _FIELDS, unknown_figures
 from flyball.app.look import Look, columns_of, join_wrapped, shorten, unpainted, wrap
-from flyball.app.narrate import run_summary
+from flyball.app.narrate import outcome_words, run_summary
+from flyball.app.report import job_report, run_report
 from flyball.app.tables import Cell, Column, table
 from flyball.client import JobView
 from flyball.model.outcome import Outcome
-from flyball.model.receipt import Limits
+from flyball.model.receipt import Host, Limits
 from flyball.model.summary import JobSummary
 from flyball.model.units import GIB, MIB
 from flyball.policy.cost import Cost
@@ -313,3 +315,33 @@ def test_parts_are_kept_whole_where_they_fit():
         "one two",
         "  three four",
     ]
+
+
+FIGURES = [name for _, name, *_ in _FIELDS if name != "wall_seconds"]
+
+
+@given(
+    st.fixed_dictionaries({name: st.sampled_from([None, 0, 1, 10**15]) for name in FIGURES}),
+    st.sampled_from([0.0, 0.001, 1e9]),
+    st.sampled_from(Outcome),
+    st.sampled_from([Host(), a_receipt().host]),
+    st.sampled_from(
+        [Limits(), Limits(memory_bytes=1, cpu_cores=0.01, timeout_seconds=1.0, stalled_after_seconds=1.0)]
+    ),
+)
+def test_whatever_is_known_or_unknown_there_are_pages(known, wall_seconds, outcome, host, limits):
+    receipt = a_receipt(
+        **known, wall_seconds=wall_seconds, outcome=outcome, host=host, limits=limits, gpus=None
+    )
+    state = a_state(receipt, plan=a_plan(), cost_usd=None)
+    unknown = [name for name, value in known.items() if value is None]
+    page = render.run_page(state, some_samples(3), Look(width=120))
+    assert outcome_words(outcome) in page
+    assert "unknown on this machine: " in page
+    assert len(unknown_figures(receipt)) == len(unknown) + 1  # and the GPU
+    assert render.why_page(state, Look())
+    assert outcome_words(outcome) in run_report(state, some_samples(3))
+    rows = state.rows()
+    assert render.runs_table(rows, Look())
+    assert job_report(summarise(rows)[0], rows)
+    assert msgspec.json.encode(render.run_json(state))
