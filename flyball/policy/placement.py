@@ -57,9 +57,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def hour_of(cls, need: Size) -> Work:
-        """An hour of all the cores asked for, on an m6i: how machines compare while no run is known."""
+        """How machines compare while no run is known: an hour of all the cores asked for, as on an m6i of that size.
+
+        With GPUs the hour is theirs and as long on any processor: no speed of a GPU for a job is known beforehand.
+        """
         cores = max(1.0, need.cpu_cores)
-        return cls(wall_seconds=3600.0, core_seconds=3600.0 * cores, cores=cores, vcpus=cores)
+        core_seconds = 0.0 if need.gpus else 3600.0 * cores
+        return cls(wall_seconds=3600.0, core_seconds=core_seconds, cores=cores, vcpus=cores)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

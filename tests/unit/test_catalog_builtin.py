@@ -123,7 +123,15 @@ def test_known_list_prices_come_out_to_the_cent():
     ],
 )
 def test_a_table_that_is_written_wrongly_is_refused_with_its_line(line, says):
-    cloud = Cloud(name="aws", region="r", as_of="2026-01-01", source="s", spot_source="s", families=line)
+    cloud = Cloud(
+        name="aws",
+        region="r",
+        as_of="2026-01-01",
+        spot_as_of="2026-01-01",
+        source="s",
+        spot_source="s",
+        families=line,
+    )
     with pytest.raises(ValueError, match=re.escape(says)):
         columns([cloud])
 

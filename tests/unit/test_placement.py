@@ -197,6 +197,16 @@ def test_when_nothing_fits_the_ranking_says_on_what_the_offers_failed():
     assert rank([], need=NEED).why_empty() == "the catalogue is empty"
 
 
+def test_without_a_job_gpu_machines_are_ranked_by_what_an_hour_costs():
+    ranked = rank(
+        builtin_offers(), need=Size(cpu_cores=1, memory_bytes=GIB, gpus=1), wanted=Wanted(gpu_models=("L4",))
+    )
+    assert {choice.expected_seconds for choice in ranked} == {3600.0}
+    on_demand = [c.offer.price_usd_per_hour for c in ranked if c.offer.market is Market.ON_DEMAND]
+    assert on_demand == sorted(on_demand)
+    assert len(on_demand) > 10
+
+
 def test_a_ranking_reads_like_a_list():
     ranked = rank(builtin_offers(), need=NEED)
     assert [c.offer.offer_id for c in ranked[:3]] == [ranked[i].offer.offer_id for i in range(3)]

@@ -16,6 +16,7 @@ AWS_US_EAST_1 = Cloud(
     name="aws",
     region="us-east-1",
     as_of="2026-07-20",
+    spot_as_of="2025-07-01",
     source="built-in table",
     spot_source="built-in table, typical discount of 2025-07",
     families="""

@@ -14,6 +14,7 @@ AZURE_EASTUS = Cloud(
     name="azure",
     region="eastus",
     as_of="2026-06-18",
+    spot_as_of="2026-06-18",
     source="built-in table",
     spot_source="built-in table",
     families="""

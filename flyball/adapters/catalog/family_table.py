@@ -45,6 +45,7 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     region: str
     as_of: str  # ISO date of the on-demand prices
+    spot_as_of: str  # of the discounts
     source: str
     spot_source: str
     families: str  # the table's text
@@ -97,8 +98,9 @@ def _columns(cloud: Cloud, unfolded: list[Machine]) -> dict[str, list[Any]]:
     table: dict[str, list[Any]] = {
         name: [getattr(m, name) for m in unfolded] * 2 for name in COLUMNS if hasattr(Machine, name)
     }
-    constant = {"cloud": cloud.name, "region": cloud.region, "zone": None, "as_of": cloud.as_of}
+    constant = {"cloud": cloud.name, "region": cloud.region, "zone": None}
     table |= {name: [value] * (2 * count) for name, value in constant.items()}
+    table["as_of"] = [cloud.as_of] * count + [cloud.spot_as_of] * count
     table["market"] = ["on_demand"] * count + ["spot"] * count
     table["source"] = [cloud.source] * count + [
         ESTIMATED_SPOT if m.spot_estimated else cloud.spot_source for m in unfolded

@@ -14,6 +14,7 @@ GCP_US_CENTRAL1 = Cloud(
     name="gcp",
     region="us-central1",
     as_of="2026-08-03",
+    spot_as_of="2026-08-03",
     source="built-in table",
     spot_source="built-in table",
     families="""
