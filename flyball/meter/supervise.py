@@ -127,7 +127,7 @@ class _Attempt:
         intent = {
             "schema": 1,
             "attempt_id": order.attempt_id,
-            "command": list(order.command),
+            "program": order.command[0],  # no more: arguments may hold secrets
             "started_at_seconds": self.started_wall,
             "wrapper_pid": os.getpid(),
             "wrapper_started_ticks": start_ticks(os.getpid()),
