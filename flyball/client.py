@@ -175,6 +175,12 @@ class Client:
         plan, alternatives = self.plan(name, self.features_like_last(name))
         return JobView(summary=summarise(rows)[0], rows=rows, plan=plan, alternatives=alternatives)
 
+    def plans_of(self, rows: Sequence[AttemptRow], *, newest: int = 500) -> dict[str, Plan]:
+        """Run id -> what was planned for it, for the newest runs of `rows`."""
+        ids = list(dict.fromkeys(row.run_id for row in rows))[-newest:]
+        states = (self.store.run(run_id) for run_id in ids)
+        return {state.run.run_id: state.plan for state in states if state and state.plan}
+
     def features_like_last(self, job: str) -> Features:
         """What is known about a next run like the last one, if it started now. Raises: InputError."""
         last = self.find_run(self.rows_of(job, newest=1)[-1].run_id).run.features

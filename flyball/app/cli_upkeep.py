@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 
@@ -39,9 +40,15 @@ def import_command(format_: str, file: str, as_json: bool) -> None:
 def doctor_command(as_json: bool) -> None:
     """Say what works on this machine, and how to fix what does not. Exit code 1 when something is broken."""
     from flyball.app.doctor import diagnose, doctor_json, doctor_page
-    from flyball.app.wiring import doctor_subject
+    from flyball.app.wiring import client
 
-    findings = diagnose(**doctor_subject())
+    flyball = client()
+    findings = diagnose(
+        home=flyball.home,
+        open_store=lambda: flyball.store,
+        catalog_as_of=flyball.catalog.as_of,
+        today=datetime.now(UTC).date(),
+    )
     emit_json(doctor_json(findings)) if as_json else emit(doctor_page(findings, look()))
     if any(finding.ok is False for finding in findings):
         sys.exit(1)

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 def write_report(client: Client, run_or_job: str, output: str) -> int:
     """Bytes written. Raises: InputError for an unknown run or job, or a file that cannot be written."""
+    
     from flyball.app import report
 
     found = client.find(run_or_job)
     if isinstance(found, str):
         view = client.job_view(found)
-        page = report.job_report(view.summary, view.rows, plan=view.plan, alternatives=view.alternatives)
+        plans = client.plans_of(view.rows)
+        page = report.job_report(
+            view.summary, view.rows, plan=view.plan, alternatives=view.alternatives, plans=plans
+        )
     else:
         page = report.run_report(found, client.samples_of(found))
     data, target = page.encode(), Path(output)

@@ -112,7 +112,7 @@ def _measure_input(text: str) -> tuple[int, int]:
 
     if not text.startswith("@"):
         size = measure_input(text)
-        return size.bytes, size.objects
+        return size.size_bytes, size.objects
     try:
         listed = Path(text[1:]).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -120,7 +120,7 @@ def _measure_input(text: str) -> tuple[int, int]:
             f"cannot read the list --input {text}", why=getattr(error, "strerror", None) or str(error)
         ) from None
     sizes = [measure_input(line.strip()) for line in listed if line.strip()]
-    return sum(size.bytes for size in sizes), sum(size.objects for size in sizes)
+    return sum(size.size_bytes for size in sizes), sum(size.objects for size in sizes)
 
 
 def _code_version(folder: str) -> str | None:
