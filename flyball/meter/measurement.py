@@ -15,6 +15,7 @@ from flyball.meter.tally import CoreUse, MemoryUse, cores_wanted
 
 FIRST_GAP_SECONDS = 0.005  # a job of 50 ms gets about six looks
 GAP_GROWTH = 0.2  # each gap is a fifth of the time run so far, until it reaches the period
+QUEUE_SECONDS_A_TASK = 0.0125  # a look at one costs 10 us: 0.08 % of a core, however many there are
 LOOK_SECONDS = 0.05  # memory at 20 Hz
 CORE_WINDOW_SECONDS = 0.1  # shorter windows see the scheduler's slices, not the job
 TREE_CORE_WINDOW_SECONDS = 0.5  # /proc/<pid>/stat counts in ticks of 10 ms, for each process
@@ -40,7 +41,8 @@ class Measurement:
         self.others_may_start: Callable[[], bool] = lambda: False
         self.on_full: Callable[[OSError], None] = lambda _: None
         self.memory, self.cores = MemoryUse(), CoreUse()
-        self._queue, self._waited_seconds, self._pressure_seconds = RunQueue(), 0.0, 0.0
+        self._queue, self._queue_at, self._queue_delay_seconds = RunQueue(), started_at, 0.0
+        self._waited_seconds = self._pressure_seconds = 0.0
         self._kernel_peak_bytes: int | None = None
         self._reading: Reading = {}
         self._sources: dict[str, str] = {}
@@ -67,6 +69,8 @@ class Measurement:
         self._look_at_cores(now)
         period = self.spool.period_seconds if self.spool else 1.0
         gap = min(period, max(FIRST_GAP_SECONDS, elapsed * GAP_GROWTH))
+        if now >= self._queue_at:
+            self._look_at_queue(now)
         if now >= self._row_at:
             self._write_row(now)
             self._row_at = now + gap
@@ -126,7 +130,7 @@ class Measurement:
             self.tree.read(reading, self._sources)
         own_pressure = reading.get("pressure_cpu_seconds", 0.0)
         self._surroundings.read(reading, self._sources)
-        self._look_at_waiting(own_pressure)
+        self._close_waiting_window(now, own_pressure)
         for name in ("processes", "threads", "threads_peak", "swap_bytes"):
             self._keep(name, reading)
         self._look_at_gpu(reading)
@@ -150,11 +154,17 @@ class Measurement:
             self.spool.close()
             self.spool = None
 
-    def _look_at_waiting(self, own_pressure_seconds: float) -> None:
+    def _look_at_queue(self, now: float) -> None:
+        """More often while there are few tasks: what a task waited since the last look is lost when it ends."""
         pids = self._group.pids() if self._group else self.tree.pids() if self.tree else []
-        delay = self._queue.grown_seconds(pids)
-        self._waited_seconds += max(delay, own_pressure_seconds - self._pressure_seconds)
-        self._pressure_seconds = own_pressure_seconds
+        self._queue_delay_seconds += self._queue.grown_seconds(pids)
+        self._queue_at = now + QUEUE_SECONDS_A_TASK * max(8, self._queue.tasks)
+
+    def _close_waiting_window(self, now: float, own_pressure_seconds: float) -> None:
+        self._look_at_queue(now)
+        grown = own_pressure_seconds - self._pressure_seconds
+        self._waited_seconds += max(self._queue_delay_seconds, grown)
+        self._pressure_seconds, self._queue_delay_seconds = own_pressure_seconds, 0.0
 
     def _look_at_gpu(self, reading: Reading) -> None:
         if self.gpu is None:
@@ -205,7 +215,7 @@ class Measurement:
             ),
             "gpus": self.gpu.summary() if self.gpu is not None else None,
             "samples": self._rows,
-            "sources": _named(sources, self._group),
+            "sources": _named(sources, self._group, gpus=self.gpu is not None),
         }
 
     def close(self) -> None:
@@ -252,11 +262,13 @@ def _fill_from_rusage(reading: Reading, sources: dict[str, str], usage: resource
             reading[name], sources[name] = blocks * RUSAGE_BLOCK_BYTES, "rusage"
 
 
-def _named(sources: dict[str, str], group: Group | None) -> dict[str, str]:
+def _named(sources: dict[str, str], group: Group | None, *, gpus: bool) -> dict[str, str]:
     """Sources by the receipt's own field names."""
     named = {RENAMED.get(name, name): source for name, source in sources.items()}
     peak = named.pop("threads_peak", None) or named.pop("threads", None)
     named.pop("threads", None)
+    if gpus:
+        named["gpus"] = "nvml"
     if peak:
         named["threads_max"] = peak
     if group and group.memory_source:

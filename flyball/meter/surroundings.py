@@ -86,7 +86,7 @@ class RunQueue:
 
     def __init__(self) -> None:
         self._delay_ns: dict[int, int] = {}
-        self.known = True
+        self.tasks = 0
 
     def grown_seconds(self, pids: Iterable[int]) -> float:
         """Growth since the last call over those processes' threads, at most some hundred of them."""
@@ -98,7 +98,7 @@ class RunQueue:
                 continue
             grown += max(0, delay - self._delay_ns.get(tid, 0))
             seen[tid] = delay
-        self._delay_ns = seen
+        self._delay_ns, self.tasks = seen, len(seen)
         return grown / 1e9
 
 

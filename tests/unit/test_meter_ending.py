@@ -33,7 +33,7 @@ def test_every_end_has_an_outcome_the_model_knows_and_a_cause_in_words(clue):
     Outcome(end.outcome)
     assert end.exit_cause
     assert end.exit_code is not None
-    assert 0 <= end.exit_code <= 192
+    assert 0 <= end.exit_code <= 255
 
 
 @given(clues)

@@ -203,10 +203,10 @@ def fat_parent(meter: Meter) -> list[Row]:
 
 def starved(meter: Meter) -> list[Row]:
     name = "4 busy processes held to 0.3 cores"
-    receipt = meter.program("four_busy", 0.15 * _beside_start(meter), options=("--cpus", "0.3"))
+    receipt = meter.program("four_busy", 0.2 * _beside_start(meter), options=("--cpus", "0.3"))
     return [
         near(name, receipt, "cpu_cores_mean", 0.3, share=0.2),
-        near(name, receipt, "cpu_cores_wanted", 4, share=0.15),
+        near(name, receipt, "cpu_cores_wanted", 4, share=0.2),
         above(name, receipt, "throttled_seconds", 0.3),
     ]
 

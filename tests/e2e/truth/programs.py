@@ -86,8 +86,24 @@ def sharing_forks(count: int) -> None:
 
 
 def parallel_children(count: int) -> None:
-    """Four at once, each with that much of its own."""
-    wait_all([fork(hold, count, 0.6) for _ in range(4)])
+    """Four at once, each with that much of its own, held until all four have it and half a second more."""
+    ready_read, ready_write = os.pipe()
+    go_read, go_write = os.pipe()
+
+    def take() -> None:
+        block = held(count)
+        os.close(go_write)
+        os.write(ready_write, b".")
+        os.read(go_read, 1)  # until the parent closes it
+        block.close()
+
+    children = [fork(take) for _ in range(4)]
+    got = 0
+    while got < 4:
+        got += len(os.read(ready_read, 4))
+    time.sleep(0.5)
+    os.close(go_write)
+    wait_all(children)
 
 
 def daemon(count: int) -> None:
