@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from flyball.errors import InputError
-from flyball.policy import command_words
+from flyball.policy import command_words, programs
 from flyball.policy.command_words import Kind, kind_of
 from flyball.policy.redaction import HIDDEN, redact, redact_text, storable
 
@@ -61,65 +61,7 @@ def checked_name(name: str) -> str:
     return clean
 
 
-# Put before a command without changing what it does -> their options that take a value in a word of its own.
-_PREFIXES = {
-    "env": "-u --unset -C --chdir", "nice": "-n --adjustment", "ionice": "-c -n -t", "time": "-f --format -o --output",
-    "gtime": "-f --format -o --output", "nohup": "", "sudo": "-u -g -h -p -C -r -t -T -U -D", "doas": "-u -C",
-    "stdbuf": "-i -o -e", "timeout": "-k --kill-after -s --signal", "gtimeout": "-k --kill-after -s --signal",
-    "taskset": "", "numactl": "-C -N -m -i -p", "chrt": "-T -P -D", "setsid": "", "exec": "-a", "command": "",
-    "caffeinate": "-t -w", "xvfb-run": "-s -n -e -f -p -w", "catchsegv": "", "unbuffer": "", "setarch": "",
-    "systemd-run": "-p --property -u --unit", "chronic": "", "ltrace": "-o -e", "strace": "-o -e",
-}  # fmt: skip
-_PREFIX_OPERANDS = {"timeout": 1, "gtimeout": 1, "taskset": 1, "chrt": 1}  # a duration, a mask, a priority
-
-# `uv run X` is X; their options that take a value.
-_RUNNERS = {
-    "uv": "-p --python --with --extra --group --env-file --directory --project --with-requirements --package --index",
-    "poetry": "-C --directory -P --project", "pipenv": "--python", "pdm": "-p --project", "rye": "--pyproject",
-    "hatch": "-e --env", "conda": "-n --name -p --prefix --cwd", "mamba": "-n --name -p --prefix",
-    "micromamba": "-n --name -p --prefix", "pixi": "-e --environment --manifest-path", "direnv": "", "dotenv": "-f",
-}  # fmt: skip
-_RUNNER_VERBS = frozenset({"run", "exec"})
-
-# Interpreters: their options with a value, then a script.
-_INTERPRETERS = {
-    "python": "-W -X --check-hash-based-pycs", "pypy": "-W -X", "rscript": "-e", "node": "-r --require --import -e --eval",
-    "deno": "", "bun": "", "ruby": "-I -r -e", "perl": "-e -E", "julia": "-e -E -p -t -J --project --threads", "php": "-c -d -r",
-    "lua": "-e -l", "bash": "-o --rcfile --init-file", "sh": "-o", "zsh": "-o", "dash": "-o", "ksh": "-o", "fish": "",
-    "scala": "", "groovy": "", "octave": "", "papermill": "", "streamlit": "",
-}  # fmt: skip
-# `python x.py` is named x.py; `pypy x.py` is another thing.
-_OWN_SUFFIXES = {
-    "python": (".py", ".pyz"), "rscript": (".r",), "node": (".js", ".mjs", ".cjs"), "ruby": (".rb",), "perl": (".pl",),
-    "julia": (".jl",), "php": (".php",), "lua": (".lua",), "bash": (".sh", ".bash"), "papermill": (".ipynb",),
-}  # fmt: skip
-# These start another program, whose path is an argument to them.
-_LAUNCHERS = frozenset(
-    {"mpirun", "mpiexec", "srun", "orterun", "aprun", "horovodrun", "parallel", "xargs", "valgrind", "perf", "nsys",
-     "singularity", "apptainer", "torchrun", "hyperfine", "watch", "flock", "entr", "gdb", "chroot", "numactl"}
-)  # fmt: skip
-_INLINE = {"python": "-c", "pypy": "-c", "node": "-e --eval", "ruby": "-e", "perl": "-e -E", "julia": "-e -E", "php": "-r",
-           "rscript": "-e", "lua": "-e"}  # fmt: skip
-_SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh", "fish"})
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\n*?\[\]{}#~!]")
-_VERSIONED = re.compile(r"(python|pypy|ruby|perl|lua|php|node)[23]?(?:\.\d+)*\Z")
-_SYSTEM_FOLDERS = frozenset(
-    {
-        "/bin",
-        "/sbin",
-        "/usr/bin",
-        "/usr/sbin",
-        "/usr/local/bin",
-        "/usr/local/sbin",
-        "/opt/homebrew/bin",
-        "/snap/bin",
-    }
-)
-_CONTAINER_TOOLS = frozenset({"docker", "podman", "nerdctl"})
-_CONTAINER_SWITCHES = frozenset(
-    {"--rm", "-d", "--detach", "-i", "--interactive", "-t", "--tty", "-it", "-ti", "-dit", "--init", "--privileged",
-     "--read-only", "--no-healthcheck", "-P", "--publish-all", "--oom-kill-disable", "-q", "--quiet", "--replace"}
-)  # fmt: skip
 
 
 class _Reading:
@@ -147,19 +89,19 @@ class _Reading:
         return f"from the command; may differ from run to run: {shown}"
 
     def command(self, parts: list[str]) -> None:
-        parts = _without_prefixes(parts)
+        parts = programs.without_prefixes(parts)
         program, rest = parts[0], parts[1:]
-        tool = _tool(program)
-        if tool in _SHELLS and (text := _inline_shell(rest)) is not None:
+        tool = programs.tool_name(program)
+        if tool in programs.SHELLS and (text := _inline_shell(rest)) is not None:
             self._shell(tool, *text)
-        elif tool in _INTERPRETERS:
+        elif tool in programs.INTERPRETERS:
             self._interpreter(tool, rest)
         elif tool == "java":
             self._java(rest)
-        elif tool in _CONTAINER_TOOLS and rest[:1] == ["run"]:
+        elif tool in programs.CONTAINER_TOOLS and rest[:1] == ["run"]:
             self._container(tool, rest[1:])
         else:
-            self._starts_others = tool in _LAUNCHERS
+            self._starts_others = tool in programs.LAUNCHERS
             self._said.append(tool if tool != program or "/" not in program else self._code(program))
             self._arguments_of(rest)
 
@@ -172,7 +114,7 @@ class _Reading:
         self._arguments_of(rest)
 
     def _interpreter(self, tool: str, rest: list[str]) -> None:
-        with_value, inline = _INTERPRETERS[tool].split(), _INLINE.get(tool, "").split()
+        with_value, inline = programs.INTERPRETERS[tool].split(), programs.INLINE.get(tool, "").split()
         while rest and rest[0].startswith("-") and rest[0] not in {"-", "--"}:
             option = rest.pop(0)
             if option in inline and rest:
@@ -189,7 +131,7 @@ class _Reading:
             if tool in {"deno", "bun", "streamlit"} and rest[:1] == ["run"]:
                 rest.pop(0)
             script = rest.pop(0) if rest else ""
-            if not script.lower().endswith(_OWN_SUFFIXES.get(tool, ())):
+            if not script.lower().endswith(programs.OWN_SUFFIXES.get(tool, ())):
                 self._said.append(tool)
             if script:
                 self._said.append(self._code(script))
@@ -221,7 +163,7 @@ class _Reading:
         """The image without its tag and the command in it; how it is mounted and named is not what it does."""
         while rest and rest[0].startswith("-"):
             option = rest.pop(0)
-            if "=" not in option and option not in _CONTAINER_SWITCHES and rest:
+            if "=" not in option and option not in programs.CONTAINER_SWITCHES and rest:
                 rest.pop(0)
         if not rest:
             self._said.append(f"{tool} run")
@@ -318,62 +260,6 @@ class _Reading:
 def _as_given(path: str) -> str:
     parts = [part for part in path.split("/") if part != "."]
     return "/".join(parts) or path
-
-
-def _without_prefixes(parts: list[str]) -> list[str]:
-    """The command without nice, env X=1, sudo, timeout 5m, uv run: what is really run."""
-    for candidate in _unwrapped(parts):
-        parts = candidate
-    return parts
-
-
-def _unwrapped(parts: list[str]) -> Iterator[list[str]]:
-    while parts:
-        tool = _tool(parts[0])
-        if tool in _PREFIXES:
-            rest = _after_options(parts[1:], _PREFIXES[tool].split(), operands=_PREFIX_OPERANDS.get(tool, 0))
-        elif tool in _RUNNERS:
-            rest = _after_options(parts[1:], _RUNNERS[tool].split())
-            if not rest or rest[0] not in _RUNNER_VERBS:
-                return
-            rest = _after_options(rest[1:], _RUNNERS[tool].split())
-        else:
-            return
-        if not rest:
-            return
-        parts = rest
-        yield parts
-
-
-def _after_options(parts: list[str], with_value: Sequence[str], *, operands: int = 0) -> list[str]:
-    index = 0
-    while index < len(parts):
-        part = parts[index]
-        if part == "--":
-            index += 1
-            break
-        if part.startswith("-") and len(part) > 1:
-            index += 2 if part in with_value else 1
-        elif command_words.split_assigned(part):
-            index += 1
-        else:
-            break
-    return parts[index + operands :]
-
-
-def _tool(program: str) -> str:
-    """A program's name without its folder and version where those do not matter, else as given."""
-    folder, _, base = program.rpartition("/")
-    versioned = _VERSIONED.match(base)
-    name = versioned[1] if versioned else base
-    known = name.lower() if name.lower() in _INTERPRETERS else name
-    is_known = (
-        known in _INTERPRETERS
-        or known in _PREFIXES
-        or known in _RUNNERS
-        or known in {"java", *_CONTAINER_TOOLS}
-    )
-    return known if is_known or folder in _SYSTEM_FOLDERS else program
 
 
 def _inline_shell(rest: list[str]) -> tuple[str, list[str]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -250,6 +251,8 @@ def test_whatever_stands_in_a_field_each_line_is_imported_or_refused(name: str, 
         return
     store = MemoryStore()
     store.append(found.facts)
+    for fact in found.facts:
+        assert msgspec.json.decode(msgspec.json.encode(fact), type=type(fact)) == fact
     for row in store.rows():
         assert row.wall_seconds is not None
         assert 0 <= row.wall_seconds < 4e8

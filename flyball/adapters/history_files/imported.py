@@ -20,6 +20,7 @@ from flyball.policy.redaction import redact_map, redact_text
 _TEXT_CHARS_MAX = 200
 _SECONDS_MAX = 10 * 365 * 86400.0  # a run of more than ten years is a wrong figure
 _CORES_MAX = 1024
+_EXIT_CODE_MAX = 2**31
 _BYTES_MAX = 2**60
 _EARLIEST_SECONDS, _LATEST_SECONDS = 0.0, 253370764800.0  # 1970 to 9999
 
@@ -176,6 +177,11 @@ def _receipt(found: Finished, attempt_id: str, started: float, ended: float) -> 
 def _refuse_impossible(found: Finished) -> None:
     if not 0 <= found.wall_seconds <= _SECONDS_MAX:
         raise ValueError(f"it ran for {found.wall_seconds} seconds")
+    if found.exit_code is not None and not 0 <= found.exit_code <= _EXIT_CODE_MAX:
+        raise ValueError(f"{found.exit_code} is not an exit code")
+    for limit in (found.limits.cpu_cores, found.limits.timeout_seconds, found.limits.memory_bytes):
+        if limit is not None and not 0 <= limit <= _BYTES_MAX:
+            raise ValueError(f"a limit of {limit} cannot be")
     for seconds in (found.cpu_seconds, found.cpu_user_seconds, found.cpu_system_seconds):
         if seconds is not None and not 0 <= seconds <= _SECONDS_MAX * _CORES_MAX:
             raise ValueError(f"{seconds} seconds of CPU cannot be")

@@ -43,11 +43,11 @@ def read(text: str, source: Source) -> ImportedHistory:
             continue
         try:
             samples.append(_sample(fields, prefix))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             refused.append(Refused(line=line, reason=str(error)))
     try:
         facts = list(facts_of(_finished(samples, source))) if samples else []
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         facts, refused = [], [*refused, Refused(line=1, reason=str(error))]
     return collected(facts, refused, "sample", source)
 

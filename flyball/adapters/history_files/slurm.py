@@ -81,7 +81,7 @@ def read(text: str, source: Source) -> ImportedHistory:
     for job in jobs:
         try:
             facts += facts_of(_finished(job, source))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             refused.append(Refused(line=job.line, reason=str(error)))
     refused.sort(key=lambda refusal: refusal.line)
     return collected(facts, refused, "job", source)

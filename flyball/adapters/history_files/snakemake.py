@@ -31,7 +31,7 @@ def read(text: str, source: Source) -> ImportedHistory:
             continue
         try:
             facts += facts_of(_finished(fields, line, source))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             refused.append(Refused(line=line, reason=str(error)))
     return collected(facts, refused, "benchmark", source)
 
