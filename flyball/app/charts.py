@@ -14,7 +14,7 @@ Show = Callable[[float], str]
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _EIGHTHS_ASCII = "  ..::||#"  # one sign for two eighths
 _TINY_ASCII = "_.-=*#"
-_LIMIT, _LIMIT_ASCII = "╌", "-"
+LIMIT_SIGN, _LIMIT_ASCII = "╌", "-"
 _BYTES_STEPS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _PLAIN_STEPS = (1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0)
 # A limit further up than this would press the curve into the lowest rows: it is then only named, not drawn.
@@ -141,7 +141,7 @@ def _row(
     cells: list[float | None], row: int, height: int, top: float, *, limit_row: int | None, unicode: bool
 ) -> str:
     signs = _EIGHTHS if unicode else _EIGHTHS_ASCII
-    blank = (_LIMIT if unicode else _LIMIT_ASCII) if row == limit_row else " "
+    blank = (LIMIT_SIGN if unicode else _LIMIT_ASCII) if row == limit_row else " "
     drawn = ""
     for value in cells:
         eighths = 0 if value is None else _eighths(value, height, top) - row * 8

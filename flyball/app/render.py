@@ -248,7 +248,7 @@ def offers_table(choices: Sequence[Choice], look: Look) -> str:
         Column(title="type", keep=10),
         Column(title="market"),
         Column(title="where", keep=5, cut=True, least=9),
-        Column(title="processor", keep=2),
+        Column(title="arch", keep=2),
         Column(title="vCPUs", right=True),
         Column(title="memory", right=True),
         Column(title="GPUs", keep=8),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
-from flyball.app.charts import line_chart
+from flyball.app.charts import LIMIT_SIGN, line_chart
 from flyball.app.decisions import comparisons, decisions, limits_words
 from flyball.app.figures import figures, unknown_figures
 from flyball.app.look import Look, join_wrapped, wrap
@@ -120,9 +121,15 @@ def _charts(receipt: Receipt, samples: Samples | None, look: Look) -> list[str]:
             binary=binary,
         )
         if drawn:
-            painted = "\n".join(look.paint(line, style) for line in drawn.split("\n"))
+            painted = "\n".join(_painted(line, style, look) for line in drawn.split("\n"))
             blocks.append("\n".join([*wrap(title, look), painted]))
     return blocks
+
+
+def _painted(line: str, style: str, look: Look) -> str:
+    """The limit in red, the rest in the chart's colour."""
+    runs = groupby(line, key=lambda sign: sign == LIMIT_SIGN)
+    return "".join(look.paint("".join(signs), "red" if limit else style) for limit, signs in runs)
 
 
 def _peak_title(
