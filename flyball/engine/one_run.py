@@ -119,6 +119,12 @@ def run_here(request: Request, machinery: Machinery) -> Finished:
     return _OneRun(request, machinery).run()
 
 
+def _again_words(attempts: Sequence[AttemptResult], step: Again) -> str:
+    """ "attempt 1: out of memory at its limit of 96 MiB; attempt 2 gets 192 MiB: ..."."""
+    limit = "" if step.memory_limit_bytes is None else f" gets {show_bytes(step.memory_limit_bytes)}"
+    return f"attempt {len(attempts)}: {attempts[-1].receipt.exit_cause}; attempt {len(attempts) + 1}{limit}: {step.reason}"
+
+
 class _OneRun:
     def __init__(self, request: Request, machinery: Machinery) -> None:
         self._request, self._with, self._run = request, machinery, request.run
@@ -133,7 +139,7 @@ class _OneRun:
             step = self._next_step(limits)
             if isinstance(step, Final):
                 break
-            self._with.tell(step.reason)
+            self._with.tell(_again_words(self._attempts, step))
             limits, reason = (
                 msgspec.structs.replace(limits, memory_bytes=step.memory_limit_bytes),
                 step.reason,
