@@ -49,7 +49,9 @@ def _summary(job: str, attempts: list[AttemptRow], recent: int) -> JobSummary:
         recent_memory_bytes=tuple(row.memory_bytes_max for row in latest),
         recent_wall_seconds=tuple(row.wall_seconds for row in latest),
         wall_seconds_p50=good_seconds[len(good_seconds) // 2] if good_seconds else None,
-        memory_bytes_max=max((row.memory_bytes_max for row in attempts if row.memory_bytes_max), default=None),
+        memory_bytes_max=max(
+            (row.memory_bytes_max for row in attempts if row.memory_bytes_max), default=None
+        ),
         cost_usd=sum(costs) if costs else None,
         attempts_cost_unknown=sum(row.cost_usd is None and row.outcome is not None for row in attempts),
     )
