@@ -224,7 +224,7 @@ def crowded(meter: Meter) -> list[Row]:
     receipt = meter.run("taskset", "-c", "0", *PYTHON, PROGRAMS, "four_busy", str(0.5 * _beside_start(meter)))
     return [
         below(name, receipt, "cpu_cores_max", (1.05 if meter.cgroup else 1.15) + 0.05 * meter.slow),
-        near(name, receipt, "cpu_cores_wanted", 4, share=0.15),
+        near(name, receipt, "cpu_cores_wanted", 4, share=0.14 + 0.01 * meter.slow),
     ]
 
 
