@@ -125,6 +125,7 @@ def _rename(db: sqlite3.Connection, fact: JobRenamed) -> list[str]:
     return moved
 
 
+_ROW_FIELDS = AttemptRow.__struct_fields__
 _INSERT_ROW = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)"
 
 
@@ -135,4 +136,5 @@ def _write_rows(db: sqlite3.Connection, run_id: str, state: RunState | None) -> 
 
 
 def _stored(row: AttemptRow) -> tuple[str, float, str, str, bytes]:
-    return row.job, row.started_at_seconds, row.attempt_id, row.run_id, _encode_row(row)
+    said = {name: value for name in _ROW_FIELDS if (value := getattr(row, name)) is not None and value != {}}
+    return row.job, row.started_at_seconds, row.attempt_id, row.run_id, _encode_row(said)

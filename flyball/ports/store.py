@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from flyball.errors import Conflict
@@ -37,6 +38,10 @@ class Store(Protocol):
         """Names of all jobs, the one that ran last first."""
         ...
 
+    def runs_by_job(self) -> Mapping[str, int]:
+        """How many runs each job has."""
+        ...
+
 
 class MemoryStore:
     """The whole promise of the port without a disk: for tests and simulations."""
@@ -67,3 +72,6 @@ class MemoryStore:
     def jobs(self) -> Sequence[str]:
         last = {row.job: row.started_at_seconds for row in self.rows()}
         return tuple(sorted(last, key=lambda job: (-last[job], job)))
+
+    def runs_by_job(self) -> Mapping[str, int]:
+        return Counter(state.job for state in self._snapshot.runs.values())
