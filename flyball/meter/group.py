@@ -68,6 +68,10 @@ class Group:
                     reading[name] = value
                     sources[name] = part.source
 
+    def own_pids(self) -> list[int]:
+        """Processes in the group itself, not in groups the job made; cheap."""
+        return self.parts[0].own_pids()
+
     def pids(self) -> list[int]:
         """Processes inside any of them."""
         return sorted({pid for part in self.parts for pid in part.pids()})

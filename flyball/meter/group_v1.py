@@ -134,6 +134,11 @@ class GroupV1:
             threads_peak=self._tasks_peak.number() if self._tasks_peak else None,
         )
 
+    def own_pids(self) -> list[int]:
+        """Processes in the group itself; cheap, for often looks."""
+        words = self._procs.text(65536).split() if self._procs else []
+        return [int(word) for word in words]
+
     def pids(self) -> list[int]:
         """Processes inside, groups below included."""
         return pids_in(next(iter(self.folders.values())))

@@ -16,7 +16,9 @@ from flyball.meter.tally import CoreUse, MemoryUse, cores_wanted
 FIRST_GAP_SECONDS = 0.005  # a job of 50 ms gets about six looks
 GAP_GROWTH = 0.2  # each gap is a fifth of the time run so far, until it reaches the period
 QUEUE_SECONDS_A_TASK = 0.0125  # a look at one costs 10 us: 0.08 % of a core, however many there are
-LOOK_SECONDS = 0.05  # memory at 20 Hz
+LOOK_SECONDS = 0.05  # memory at 20 Hz while it moves
+QUIET_SECONDS = 0.1  # and at 10 Hz while it does not: the kernel's own mark sees what falls between
+STEADY_SHARE = 0.01
 CORE_WINDOW_SECONDS = 0.1  # shorter windows see the scheduler's slices, not the job
 TREE_CORE_WINDOW_SECONDS = 0.5  # /proc/<pid>/stat counts in ticks of 10 ms, for each process
 TREE_SECONDS = 0.2  # how often the process tree is walked where there is no control group
@@ -44,6 +46,7 @@ class Measurement:
         self._queue, self._queue_at, self._queue_delay_seconds = RunQueue(), started_at, 0.0
         self._waited_seconds = self._pressure_seconds = 0.0
         self._kernel_peak_bytes: int | None = None
+        self._look_gap_seconds = LOOK_SECONDS
         self._reading: Reading = {}
         self._sources: dict[str, str] = {}
         self._most: Reading = {}
@@ -65,7 +68,10 @@ class Measurement:
     def look(self, now: float) -> None:
         """Reads what is due now and says in `next_at` when to come back."""
         elapsed = now - self.started_at
+        before = self.memory.bytes_now or 0
         self._look_at_memory(now)
+        moved = abs((self.memory.bytes_now or 0) - before) > STEADY_SHARE * before
+        self._look_gap_seconds = LOOK_SECONDS if moved else min(QUIET_SECONDS, self._look_gap_seconds * 1.2)
         self._look_at_cores(now)
         period = self.spool.period_seconds if self.spool else 1.0
         gap = min(period, max(FIRST_GAP_SECONDS, elapsed * GAP_GROWTH))
@@ -74,7 +80,7 @@ class Measurement:
         if now >= self._row_at:
             self._write_row(now)
             self._row_at = now + gap
-        self.next_at = min(self._row_at, now + LOOK_SECONDS)
+        self.next_at = min(self._row_at, now + self._look_gap_seconds)
 
     def finish(self, now: float) -> None:
         """The last look, when the command is over and before its groups go."""
@@ -156,7 +162,7 @@ class Measurement:
 
     def _look_at_queue(self, now: float) -> None:
         """More often while there are few tasks: what a task waited since the last look is lost when it ends."""
-        pids = self._group.pids() if self._group else self.tree.pids() if self.tree else []
+        pids = self._group.own_pids() if self._group else self.tree.pids() if self.tree else []
         self._queue_delay_seconds += self._queue.grown_seconds(pids)
         self._queue_at = now + QUEUE_SECONDS_A_TASK * max(8, self._queue.tasks)
 
