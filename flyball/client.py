@@ -128,6 +128,10 @@ class Client:
         """One line a job, the one that ran last first."""
         return summarise(self.store.rows())
 
+    def kept_plan(self, job: str) -> Plan | None:
+        """What was planned after the job's last run, without planning anew; None when nothing was."""
+        return self._planner(lambda: self.store).kept_plan(job)
+
     def job(self, name: str) -> JobSummary:
         """Raises: InputError for a job without runs."""
         return summarise(self.rows_of(name))[0]

@@ -16,6 +16,8 @@ from flyball.errors import InputError
 
 if TYPE_CHECKING:
     from flyball.client import Client
+    from flyball.model.plan import Plan
+    from flyball.model.summary import JobSummary
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
@@ -44,11 +46,20 @@ def jobs(ctx: click.Context, as_json: bool) -> None:
         return
     from flyball.app import render
 
-    summaries = client().jobs()
+    flyball = client()
+    summaries = [_with_plan(summary, flyball.kept_plan(summary.job)) for summary in flyball.jobs()]
     if as_json:
         emit_json(render.jobs_json(summaries))
     else:
         emit(render.jobs_table(summaries, look()))
+
+
+def _with_plan(summary: JobSummary, plan: Plan | None) -> JobSummary:
+    from msgspec.structs import replace
+
+    from flyball.app.narrate import plan_words
+
+    return replace(summary, next_plan=plan_words(plan, look())) if plan else summary
 
 
 @jobs.command("rename")

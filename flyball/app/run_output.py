@@ -34,7 +34,7 @@ def receipt_line(finished: Finished) -> str:
         "run_id": finished.run.run_id,
         "job": finished.run.job,
         **msgspec.to_builtins(last.receipt),
-        "cost_usd": None if last.cost.usd is None else str(last.cost.usd),
+        "cost_usd": None if last.cost.usd is None else float(last.cost.usd),
         "attempts": [
             {
                 "attempt_id": attempt.receipt.attempt_id,

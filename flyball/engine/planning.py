@@ -87,6 +87,11 @@ class HistoryPlanner:
         self._store, self._catalog, self._preferences = store, catalog, preferences
         self._cache_folder, self._now_seconds = cache_folder, now_seconds
 
+    def kept_plan(self, job: str) -> Plan | None:
+        """The plan made after the last run, or one like it; None when there is none at hand."""
+        kept = self._kept(job)
+        return kept.plan if kept else None
+
     def plan_now(self, run: RunSpec) -> Plan:
         return self.plan_with_alternatives(run.job, run.features)[0]
 
