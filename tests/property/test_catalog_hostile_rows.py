@@ -111,7 +111,7 @@ def test_whatever_the_bytes_are_the_answer_is_a_result_or_an_input_error(tmp_pat
     assert not result or not result.accepted or believable(load_catalog(tmp_path / "cache"))
 
 
-@many_at_once
+@settings(many_at_once, max_examples=15)  # each starts a process
 @given(st.data())
 def test_a_damaged_parquet_file_is_refused_and_never_crashes(tmp_path, data):
     path = tmp_path / "rows.parquet"

@@ -215,16 +215,21 @@ def test_the_parts_say_where_each_price_list_comes_from_and_how_old_it_is(tmp_pa
     assert parts["aws", "spot"].origin == parts["gcp", "spot"].origin == "built-in"
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "columns", "price", "date"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "flipped", "columns", "price", "date"])
 def test_a_damaged_cache_is_named_and_the_built_in_table_used_instead(tmp_path, damage):
     path = cached_file(tmp_path, REFRESHED, "aws-us-east-1")
     write_table(path, OfferTable.of([an_offer("0.09")]))
     frame = pl.read_parquet(path)
     if damage in {"cut", "empty", "text"}:
         path.write_bytes({"cut": path.read_bytes()[:-20], "empty": b"", "text": b"hello"}[damage])
+    elif damage == "flipped":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     elif damage == "columns":
         frame.drop("arch").write_parquet(path)
     else:
+        path.with_name(path.name + ".sha256").unlink()  # a file that its user put there
         column = {"price": pl.lit(0.0).alias("price_usd_per_hour"), "date": pl.lit("soon").alias("as_of")}[
             damage
         ]
@@ -237,6 +242,20 @@ def test_a_damaged_cache_is_named_and_the_built_in_table_used_instead(tmp_path, 
     ).price_usd_per_hour == Decimal("0.096")
 
 
+def test_a_reader_between_the_two_steps_of_a_write_finds_a_whole_table(tmp_path):
+    path = cached_file(tmp_path, REFRESHED, "aws-us-east-1")
+    write_table(path, OfferTable.of([an_offer("0.09")]))
+    old = path.read_bytes()
+    write_table(path, OfferTable.of([an_offer("0.08")]))
+    new = path.read_bytes()
+    for content, price in (
+        (old, "0.09"),
+        (new, "0.08"),
+    ):  # the digest is noted first, then the file is replaced
+        path.write_bytes(content)
+        assert next(iter(read_table(path))).price_usd_per_hour == Decimal(price)
+
+
 def test_a_table_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(tmp_path):
     path = cached_file(tmp_path, REFRESHED, "aws-us-east-1")
     write_table(path, OfferTable.of([an_offer("0.09")]))
@@ -244,7 +263,11 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it
     in_the_way.write_text("")
     with pytest.raises(StoreError, match="cannot be kept"):
         write_table(in_the_way / path.name, OfferTable.of([an_offer("0.08")]))
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["file", path.name]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [
+        "file",
+        path.name,
+        path.name + ".sha256",
+    ]
     assert next(iter(read_table(path))).price_usd_per_hour == Decimal("0.09")
 
 

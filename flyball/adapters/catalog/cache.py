@@ -1,12 +1,15 @@
 """Fetched and imported tables, kept as Parquet files in one folder, and laid over the built-in table.
 
 One file a region (refreshed-aws-us-east-1.parquet) or import (imported-NAME.parquet), columns as in model/offers.py,
-written beside and renamed into place, so that a reader sees the old file or the new one and never a part.
+written beside and renamed into place, so that a reader sees the old file or the new one and never a part. A file beside each
+holds its SHA-256: a Parquet file with flipped bits is not only wrong, it can make its reader abort the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import re
 import secrets
 from collections.abc import Iterable
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 IMPORTED, REFRESHED = "imported", "refreshed"
 _MOST_BYTES = 512 * 2**20  # of one cached file; 100,000 offers take about 2 MB
 _MOST_ROWS = 2_000_000
+_DIGEST = ".sha256"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,7 @@ def write_table(path: Path, table: OfferTable) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(beside)
+        _note_digest(path, beside)
         beside.replace(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(
@@ -117,7 +122,9 @@ def read_table(path: Path) -> OfferTable:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise StoreError("a cached catalogue is too large", why=str(path), hint=hint)
-        frame = pl.read_parquet(path, columns=list(COLUMNS), n_rows=_MOST_ROWS)
+        content = path.read_bytes()
+        _check_digest(path, content)
+        frame = pl.read_parquet(io.BytesIO(content), columns=list(COLUMNS), n_rows=_MOST_ROWS)
         return OfferTable(_checked(frame))
     except (
         OSError,
@@ -128,6 +135,33 @@ def read_table(path: Path) -> OfferTable:
         pl.exceptions.PanicException,
     ) as error:
         raise StoreError("a cached catalogue cannot be read", why=f"{path}: {error}", hint=hint) from error
+
+
+def _note_digest(path: Path, new: Path) -> None:
+    """Notes the new content's digest ahead of its own: a reader in between finds the file that it reads."""
+    noted = _digests(path)[:1]
+    noted.insert(0, hashlib.sha256(new.read_bytes()).hexdigest())
+    beside = new.with_name(new.name + _DIGEST)
+    try:
+        beside.write_text("\n".join(noted) + "\n")
+        beside.replace(path.with_name(path.name + _DIGEST))
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _check_digest(path: Path, content: bytes) -> None:
+    """Raises: ValueError. A file that nothing is noted about is taken as it is: its user put it there."""
+    noted = _digests(path)
+    if noted and hashlib.sha256(content).hexdigest() not in noted:
+        raise ValueError("it is not what was written: damaged, or changed by someone")
+
+
+def _digests(path: Path) -> list[str]:
+    try:
+        return path.with_name(path.name + _DIGEST).read_text(errors="replace").split()[:2]
+    except OSError:
+        return []
 
 
 def cached_file(cache_folder: Path, origin: str, name: str) -> Path:
