@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from flyball.meter.counters import Reading
 from flyball.meter.group import Group
-from flyball.meter.proctree import ProcessTree
+from flyball.meter.proctree import open_tree
 from flyball.meter.spool import COLUMNS, Spool
 from flyball.meter.surroundings import RunQueue, Surroundings
 from flyball.meter.tally import CoreUse, MemoryUse, cores_wanted
@@ -38,7 +39,7 @@ class Measurement:
     ) -> None:
         self.started_at, self.next_at, self.pid = started_at, started_at + FIRST_GAP_SECONDS, pid
         self._group, self._surroundings, self.spool = group, surroundings, spool
-        self.tree = None if group and group.counts_memory else ProcessTree(pid)
+        self.tree = None if group and group.counts_memory else open_tree(pid)
         self.gpu: Any = None
         self.others_may_start: Callable[[], bool] = lambda: False
         self.on_full: Callable[[OSError], None] = lambda _: None
@@ -98,7 +99,8 @@ class Measurement:
         return self.tree.pids()
 
     def _look_at_memory(self, now: float) -> None:
-        source: Group | ProcessTree = self.tree or self._group  # type: ignore[assignment]
+        source = self.tree or self._group
+        assert source is not None
         if self.tree and now >= self._tree_at:
             self.tree.look_again(others_may_start=self.others_may_start())
             self._tree_at = now + min(TREE_SECONDS, max(FIRST_GAP_SECONDS, (now - self.started_at) * 0.2))
@@ -109,7 +111,7 @@ class Measurement:
             self.memory.add(now, int(reading["memory_bytes"]))
             self.memory.add_kernel_peak(peak, usage)
             self._sources["memory_bytes"] = (
-                source.source if isinstance(source, ProcessTree) else (source.memory_source or "?")
+                source.memory_source or "" if isinstance(source, Group) else source.source
             )
         self._keep("swap_bytes", reading)
         self._reading.update({k: v for k, v in reading.items() if k != "memory_bytes"})
@@ -239,7 +241,7 @@ SECONDS = (
     "pressure_cpu_seconds", "pressure_memory_seconds", "pressure_io_seconds", "throttled_seconds",
     "steal_seconds",
 )  # fmt: skip
-RUSAGE_MAXRSS_BYTES = 1024  # Linux counts KiB
+RUSAGE_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # Linux counts KiB, macOS bytes
 RENAMED = {"memory_bytes": "memory_bytes_max", "swap_bytes": "swap_bytes_max", "processes": "processes_max"}
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from flyball.meter.counters import CounterFile, Reading, known, open_counter
+
+if TYPE_CHECKING:
+    from flyball.meter.psutil_tree import PsutilTree
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -89,6 +93,19 @@ class ProcessTree:
         for process in self._known.values():
             process.close()
         self._known.clear()
+
+
+def open_tree(root_pid: int) -> ProcessTree | PsutilTree:
+    """By /proc, else by psutil where it is installed, else a tree that knows nothing and says so."""
+    if os.path.exists("/proc/self/statm"):
+        return ProcessTree(root_pid)
+    from flyball.meter.psutil_tree import PsutilTree
+
+    try:
+        import psutil
+    except ImportError:
+        return PsutilTree(root_pid, None)
+    return PsutilTree(root_pid, psutil)
 
 
 class _Process:

@@ -57,6 +57,8 @@ class _Attempt:
         self.stopped_for: str | None = None
         self.passed_on: set[int] = set()
         self._kill_at: float | None = None
+        self._main_pid: int | None = None  # until it has been reaped
+        self._waited: tuple[int, resource.struct_rusage] | None = None
         self._active_at = time.monotonic()
         self._active: tuple[float, ...] = ()
 
@@ -68,6 +70,7 @@ class _Attempt:
         self.signals = open_wait()
         try:
             pid, started = self._fork()
+            self._main_pid = pid
             surroundings.watch_network(pid)
             if self.streams.copiers:
                 self._record(self._open_log)
@@ -83,7 +86,8 @@ class _Attempt:
             ended_at, ended_wall = time.monotonic(), time.time()
             self.measurement.finish(ended_at)
             at_limit = self._reached_limit()
-            _, status, usage = os.wait4(pid, 0)
+            status, usage = self._waited or os.wait4(pid, 0)[1:]
+            self._main_pid = None
             if self.group is None:
                 background.finish()  # after it all our children are the command's
             self._end_background()
@@ -165,7 +169,7 @@ class _Attempt:
     def _watch(self, pid: int, background: _Background) -> None:
         """Until the command itself is over (a zombie still, so that its last counters can be read)."""
         measurement = self.measurement
-        while not _is_over(pid):
+        while not self._is_over(pid):
             got = self.signals.wait(min(measurement.next_at, self._deadline()) - time.monotonic())
             if got is not None and got.number != signal.SIGCHLD:
                 self._pass_on(pid, got.number, got.from_terminal)
@@ -177,6 +181,14 @@ class _Attempt:
             self._stop_if_due(now)
             if self.group is None:
                 self._reap_orphans()
+
+    def _is_over(self, pid: int) -> bool:
+        """Whether the command ended; it stays a zombie where the system can look without reaping."""
+        if hasattr(os, "waitid"):
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        done, status, usage = os.wait4(pid, os.WNOHANG)
+        self._waited = (status, usage) if done else None
+        return bool(done)
 
     def _pass_on(self, pid: int, number: int, from_terminal: bool) -> None:
         terminal = self.streams.terminal
@@ -229,8 +241,13 @@ class _Attempt:
             self._terminate()
             self._kill_at = now + order.grace_seconds
 
+    def _pids(self) -> list[int]:
+        """All that is to be ended; the command itself also where nobody can list processes."""
+        own = [self._main_pid] if self._main_pid is not None else []
+        return list({*self.measurement.pids(), *own})
+
     def _terminate(self) -> None:
-        pids = self.measurement.pids()
+        pids = self._pids()
         send(pids, signal.SIGTERM)
         send(pids, signal.SIGCONT)  # a stopped process takes no SIGTERM
 
@@ -238,7 +255,7 @@ class _Attempt:
         if self.group:
             self.group.kill()
         else:
-            send(self.measurement.pids(), signal.SIGKILL)
+            send(self._pids(), signal.SIGKILL)
 
     # ending
 
@@ -426,10 +443,6 @@ def limits_of(order: Order) -> dict[str, Any]:
         "stalled_after_seconds": order.stalled_after_seconds,
         "grace_seconds": order.grace_seconds,
     }
-
-
-def _is_over(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _drop(_: bytes) -> None:
