@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tools import HERE, Tool, environment_of
 
+NO_TOOL = "no tool"
 CPU_CLOCK_OF_PROCESS = (
     2  # clock_getcpuclockid(3): (~pid << 3) | CPUCLOCK_SCHED, in nanoseconds unlike /proc's 10 ms ticks
 )
@@ -115,29 +116,32 @@ def kib(path: str, name: str) -> int:
 
 
 def slow_down(
-    tools: list[Tool], *, pairs: int, resident_mib: int, rounds: int
+    tools: list[Tool], *, turns: int, resident_mib: int, rounds: int
 ) -> dict[str, dict[str, float]]:
     """Of a job that maps, touches and unmaps 64 MiB beside a resident block: its time over its time alone.
 
-    Runs alone and under each tool alternate; the ratio of each pair cancels what the machine does meanwhile, and the
-    spread of pairs of two bare runs shows how small a difference can be seen at all.
+    Each turn runs it alone, under each tool, and alone again; a tool's time is set against the mean of those two, and
+    the two against each other show how small a difference can be seen at all ("no tool").
     """
-    ratios: dict[str, list[float]] = {name: [] for name in ("(no tool)", *(tool.name for tool in tools))}
-    stalls: dict[str, list[float]] = {name: [] for name in ratios}
-    for pair in range(pairs):
-        for tool in [None, *tools]:
-            alone = mapped(None, resident_mib, rounds)
-            under = mapped(tool, resident_mib, rounds)
-            name = tool.name if tool else "(no tool)"
-            ratios[name].append(sum(under) / sum(alone))
-            stalls[name].append(max(under))
-        print(f"slow-down: pair {pair + 1} of {pairs}", file=sys.stderr)
+    ratios: dict[str, list[float]] = {name: [] for name in (NO_TOOL, *(tool.name for tool in tools))}
+    longest: dict[str, list[float]] = {name: [] for name in ratios}
+    for turn in range(turns):
+        first = mapped(None, resident_mib, rounds)
+        under = {tool.name: mapped(tool, resident_mib, rounds) for tool in tools}
+        last = mapped(None, resident_mib, rounds)
+        alone = (sum(first) + sum(last)) / 2
+        for name, seconds in under.items():
+            ratios[name].append(sum(seconds) / alone)
+            longest[name].append(max(seconds))
+        ratios[NO_TOOL].append(sum(last) / sum(first))
+        longest[NO_TOOL].append(max(*first, *last))
+        print(f"slow-down: turn {turn + 1} of {turns}", file=sys.stderr)
     return {
         name: {
             "ratio_median": statistics.median(values),
-            "ratio_low": quantile(values, 0.25),
-            "ratio_high": quantile(values, 0.75),
-            "longest_round_ms": statistics.median(stalls[name]) * 1e3,
+            "ratio_low": min(values),
+            "ratio_high": max(values),
+            "longest_round_ms": statistics.median(longest[name]) * 1e3,
         }
         for name, values in ratios.items()
     }

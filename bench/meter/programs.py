@@ -24,9 +24,14 @@ unseen_cpu_seconds: list[float] = []  # of processes that are no children any mo
 def held(size_mib: int) -> mmap.mmap:
     """That much private memory, every page of it written to."""
     block = mmap.mmap(-1, size_mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    for offset in range(0, size_mib * MIB, mmap.PAGESIZE):
-        block[offset] = 1
+    block[:: mmap.PAGESIZE] = b"1" * (size_mib * MIB // mmap.PAGESIZE)
     return block
+
+
+def resident(size_mib: int) -> mmap.mmap:
+    """The same in one go, in pages of 4 KiB: quicker where each first touch of a page costs a trap."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
+    return mmap.mmap(-1, size_mib * MIB, flags=flags)
 
 
 def burnt(cpu_seconds: float) -> None:
@@ -167,7 +172,7 @@ PROGRAMS: dict[str, Callable[[], int]] = {
 
 def mapped_heavily(resident_mib: int, rounds: int) -> None:
     """Maps, touches and unmaps 64 MiB, round after round, beside a resident block; prints each round's seconds."""
-    block = held(resident_mib)
+    block = resident(resident_mib)
     ready()
     seconds = []
     for _ in range(rounds):
@@ -179,7 +184,7 @@ def mapped_heavily(resident_mib: int, rounds: int) -> None:
 
 
 def idle(resident_mib: int, seconds: float) -> None:
-    block = held(resident_mib)
+    block = resident(resident_mib)
     ready()
     time.sleep(seconds)
     block.close()
