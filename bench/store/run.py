@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def append_rate(store: SqliteStore) -> float:
     return len(facts) / (time.perf_counter() - begun)
 
 
-def summary(rows: list[AttemptRow] | tuple[AttemptRow, ...]) -> dict[str, float]:
+def summary(rows: Sequence[AttemptRow]) -> dict[str, float]:
     walls = sorted(row.wall_seconds for row in rows if row.wall_seconds is not None)
     peaks = sorted(row.memory_bytes_max for row in rows if row.memory_bytes_max is not None)
     failed = sum(row.outcome is not Outcome.SUCCEEDED for row in rows)
@@ -157,13 +157,35 @@ def peer_summary(found: list[tuple[RunSubmitted, AttemptEnded]]) -> dict[str, fl
     return {"runs": len(found), "p50": walls[len(walls) // 2], "peak": peaks[-1], "failed": failed}
 
 
-def forecasting(store: SqliteStore) -> Callable[[], Any] | None:
-    """The product's own forecast of the big job's next run; None while it has none."""
+def evidence_of(rows: Sequence[AttemptRow]) -> Any:
+    from flyball.policy.evidence import Evidence
+
+    return Evidence.from_rows(rows)
+
+
+def forecasting() -> Callable[[Sequence[AttemptRow]], Any] | None:
+    """The product's own forecast and size of the big job's next run, from its rows; None while it has none."""
     try:
-        from forecast_question import ask
+        from flyball.policy.forecast import forecast
+
+        from flyball.engine.planning import CEILING, FLOOR
+        from flyball.policy.sizing import Appetite, size_next
     except ImportError:
         return None
-    return lambda: ask(store, BIG_JOB)
+    features = Features(started_at_seconds=START_SECONDS + 4e7, input_bytes=10**9, numbers={"rows": 1e7})
+
+    def ask(rows: Sequence[AttemptRow]) -> Any:
+        evidence = evidence_of(rows)
+        decision = size_next(evidence, features, appetite=Appetite(), floor=FLOOR, ceiling=CEILING)
+        return forecast(evidence, features), decision
+
+    return ask
+
+
+def page_of_jobs(store: SqliteStore) -> Any:
+    """What a listing of all jobs shows: how many runs, and figures of the newest."""
+    counts = store.runs_by_job()
+    return [(job, counts[job], summary(store.rows(job, newest=50))) for job in store.jobs()]
 
 
 def main() -> int:
@@ -186,22 +208,27 @@ def main() -> int:
 
 
 def compare(store: SqliteStore, peer: sqlite3.Connection) -> int:
+    def peer_asked() -> Any:
+        return peer_summary(peer_decoded(peer, BIG_JOB))
+
+    forecast = forecasting()
     questions: list[tuple[str, Callable[[], Any], Callable[[], Any] | None]] = [
         ("list the jobs", store.jobs, lambda: peer.execute("SELECT DISTINCT job FROM receipts").fetchall()),
+        ("list all jobs, each summed up", lambda: page_of_jobs(store), None),
         ("list the newest 50 runs", lambda: store.rows(newest=50), None),
         ("list the newest 50 of the job", lambda: store.rows(BIG_JOB, newest=50), None),
-        ("read all its rows", lambda: store.rows(BIG_JOB), lambda: peer_decoded(peer, BIG_JOB)),
-        (
-            "summarise it",
-            lambda: summary(store.rows(BIG_JOB)),
-            lambda: peer_summary(peer_decoded(peer, BIG_JOB)),
-        ),
+        ("read its 10,000 rows", lambda: store.rows(BIG_JOB), lambda: peer_decoded(peer, BIG_JOB)),
+        ("summarise it", lambda: summary(store.rows(BIG_JOB)), peer_asked),
+        ("evidence of it", lambda: evidence_of(store.rows(BIG_JOB)), lambda: peer_decoded(peer, BIG_JOB)),
     ]
-    forecast = forecasting(store)
     if forecast:
-        questions.append(("forecast its next run", forecast, lambda: peer_decoded(peer, BIG_JOB)))
-        together = lambda: (store.jobs(), store.rows(newest=50), summary(store.rows(BIG_JOB)), forecast())  # noqa: E731
-        questions.append(("all of these together", together, None))
+        questions.append(("forecast and size its next run", lambda: forecast(store.rows(BIG_JOB)), None))
+
+    def together() -> Any:
+        rows = store.rows(BIG_JOB)
+        return store.jobs(), rows[-50:], summary(rows), forecast(rows) if forecast else evidence_of(rows)
+
+    questions.append(("list, summarise and forecast", together, peer_asked))
     print(f"{'':32} {'best ms':>8} {'median ms':>10} {'peer ms':>8} {'peer / flyball':>15}")
     slow = 0
     for name, ask, peer_ask in questions:
@@ -212,8 +239,6 @@ def compare(store: SqliteStore, peer: sqlite3.Connection) -> int:
             _, peer_median, _ = timed(peer_ask)
             line += f" {peer_median * 1e3:8.2f} {peer_median / median:15.1f}"
         print(line)
-    if not forecast:
-        print("forecast: not in this version")
     print(f"appends, one fact each, durable: {append_rate(store):,.0f} a second")
     print("within the bar of 50 ms" if not slow else f"{slow} over the bar of 50 ms")
     return 1 if slow else 0
