@@ -215,7 +215,9 @@ def test_the_parts_say_where_each_price_list_comes_from_and_how_old_it_is(tmp_pa
     assert parts["aws", "spot"].origin == parts["gcp", "spot"].origin == "built-in"
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "flipped", "columns", "price", "date"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "text", "flipped", "columns", "price", "vcpus", "rate", "market", "date"]
+)
 def test_a_damaged_cache_is_named_and_the_built_in_table_used_instead(tmp_path, damage):
     path = cached_file(tmp_path, REFRESHED, "aws-us-east-1")
     write_table(path, OfferTable.of([an_offer("0.09")]))
@@ -226,14 +228,17 @@ def test_a_damaged_cache_is_named_and_the_built_in_table_used_instead(tmp_path, 
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    elif damage == "columns":
-        frame.drop("arch").write_parquet(path)
     else:
         path.with_name(path.name + ".sha256").unlink()  # a file that its user put there
-        column = {"price": pl.lit(0.0).alias("price_usd_per_hour"), "date": pl.lit("soon").alias("as_of")}[
-            damage
-        ]
-        frame.with_columns(column).write_parquet(path)
+        changed = {
+            "columns": frame.drop("arch"),
+            "price": frame.with_columns(pl.lit(0.0).alias("price_usd_per_hour")),
+            "vcpus": frame.with_columns(pl.lit(0).cast(pl.Int64).alias("vcpus")),
+            "rate": frame.with_columns(pl.lit(float("nan")).alias("interruptions_per_hour")),
+            "market": frame.with_columns(pl.lit("auction").alias("market")),
+            "date": frame.with_columns(pl.lit("soon").alias("as_of")),
+        }
+        changed[damage].write_parquet(path)
     catalog = load_catalog(tmp_path)
     assert len(catalog.problems) == 1
     assert str(path) in catalog.problems[0]

@@ -30,6 +30,14 @@ IMPORTED, REFRESHED = "imported", "refreshed"
 _MOST_BYTES = 512 * 2**20  # of one cached file; 100,000 offers take about 2 MB
 _MOST_ROWS = 2_000_000
 _DIGEST = ".sha256"
+_POSITIVE = {  # what must be above zero -> the most it can be
+    "price_usd_per_hour": 1e6,
+    "vcpus": 1e6,
+    "memory_bytes": 2.0**60,
+    "speed_one_core": 1e3,
+    "speed_all_cores": 1e3,
+    "sustained_cpu_share": 1.0,
+}
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,8 +204,11 @@ def _checked(frame: pl.DataFrame) -> dict[str, Any]:
     needed = [name for name in COLUMNS if name not in {"zone", "gpu_model", "processor", "gpu_memory_bytes"}]
     if frame.select(pl.any_horizontal(pl.col(needed).is_null().any())).item():
         raise ValueError("it has empty cells")
-    if not frame["price_usd_per_hour"].is_between(0, 1e6, closed="right").all():
-        raise ValueError("it has prices at or below zero")
+    for name, most in _POSITIVE.items():
+        if not frame[name].is_between(0, most, closed="right").all():
+            raise ValueError(f"it has a {name} at or below zero, or above {most:g}")
+    if not frame["interruptions_per_hour"].is_between(0, 1e3).all():
+        raise ValueError("it has impossible interruption rates")
     if (
         not frame["market"].is_in(["on_demand", "spot"]).all()
         or not frame["arch"].is_in(["x86_64", "arm64"]).all()
