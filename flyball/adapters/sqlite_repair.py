@@ -33,7 +33,11 @@ _decode_fact = _fact_decoder.decode
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):
     facts: int
     lost: int | None  # None: the damage hides how many there were
-    kept_as: Path  # the damaged file, untouched
+    kept_as: str  # the damaged file's path now; it is untouched
+
+    def __str__(self) -> str:
+        lost = "it cannot be told how many are lost" if self.lost is None else f"{self.lost:,} lost"
+        return f"{self.facts:,} facts saved, {lost}; the old store is kept as {self.kept_as}"
 
 
 def rebuild(path: Path | str) -> Repaired:
@@ -51,7 +55,7 @@ def rebuild(path: Path | str) -> Repaired:
         kept_as = _moved_aside(path)
         fresh.replace(path)
     lost = last - len(facts) if last is not None else None
-    return Repaired(facts=len(facts), lost=lost if lost is None or lost >= 0 else None, kept_as=kept_as)
+    return Repaired(facts=len(facts), lost=lost if lost is None or lost >= 0 else None, kept_as=str(kept_as))
 
 
 def _from_tables(path: Path) -> tuple[dict[int, AnyFact], int | None, bool]:

@@ -270,7 +270,8 @@ def test_repair_saves_every_fact_outside_the_damage_and_keeps_the_old_file(tmp_p
     in_one_page = 16384 // 400
     assert len(ids) - in_one_page <= len(saved) == repaired.facts
     assert saved == [run_id for run_id in ids if run_id in set(saved)]
-    assert repaired.kept_as.read_bytes() == bytes(data)
+    assert Path(repaired.kept_as).read_bytes() == bytes(data)
+    assert f"{repaired.facts} facts saved" in str(repaired)
     with SqliteStore(path) as store:
         store.append([spec("after")])
 
