@@ -130,7 +130,11 @@ def open_group(order: Order) -> Group | None:
 
     Raises CannotLimit when a limit is asked for and cannot be held; then nothing is left behind.
     """
-    group = None if os.environ.get(SWITCH) == "off" else _make(find_places(), PREFIX + order.attempt_id)
+    group = (
+        None
+        if os.environ.get(SWITCH) == "off"
+        else _make(find_places(), PREFIX + order.attempt_id.replace(os.sep, "_"))
+    )
     if group is None:
         if order.memory_limit_bytes is not None or order.cpu_cores_limit is not None:
             what = "memory" if order.memory_limit_bytes is not None else "cpu"

@@ -6,13 +6,13 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from flyball.meter import launch, record
 from flyball.meter.apart import must_be_apart, run_apart
+from flyball.meter.background import Background
 from flyball.meter.ending import STOPPING, Clues, Ending, ending
 from flyball.meter.group import Group, open_group
 from flyball.meter.group_folder import send
@@ -33,6 +33,8 @@ def run_metered(order: Order, *, while_running: Callable[[], None] | None = None
 
     `while_running` is called once in a thread as soon as the command has been started. Raises CannotLimit
     before anything starts. Recording that fails never stops the command: it shows in "record_error".
+    Meanwhile signals are blocked in every thread, so that they reach this loop and nothing else; processes
+    that `while_running` starts inherit that.
     """
     if must_be_apart():
         return run_apart(order, while_running)
@@ -75,7 +77,7 @@ class _Attempt:
             if self.streams.copiers:
                 self._record(self._open_log)
             self.streams.start(self.log.write if self.log else _drop, pid)
-            background = _Background(pid, while_running)
+            background = Background(pid, while_running)
             background.start()
             begun = launch.wait_until_started(started)
             if not begun.entered and self.group:
@@ -84,7 +86,7 @@ class _Attempt:
             self._record(lambda: self._write_intent(pid))
             self._watch(pid, background)
             ended_at, ended_wall = time.monotonic(), time.time()
-            self.measurement.finish(ended_at)
+            self._measure(self.measurement.finish, ended_at)
             at_limit = self._reached_limit()
             status, usage = self._waited or os.wait4(pid, 0)[1:]
             self._main_pid = None
@@ -148,7 +150,7 @@ class _Attempt:
         self.log = BoundedLog(os.path.join(self.order.folder, record.LOG))
 
     def _measurement(
-        self, started_at: float, pid: int, surroundings: Surroundings, background: _Background
+        self, started_at: float, pid: int, surroundings: Surroundings, background: Background
     ) -> Measurement:
         spool: list[Spool] = []
         self._record(lambda: spool.append(Spool(os.path.join(self.order.folder, record.SAMPLES))))
@@ -166,7 +168,7 @@ class _Attempt:
 
     # watching
 
-    def _watch(self, pid: int, background: _Background) -> None:
+    def _watch(self, pid: int, background: Background) -> None:
         """Until the command itself is over (a zombie still, so that its last counters can be read)."""
         measurement = self.measurement
         while not self._is_over(pid):
@@ -176,7 +178,7 @@ class _Attempt:
             now = time.monotonic()
             measurement.gpu = background.gpu
             if now >= measurement.next_at:
-                measurement.look(now)
+                self._measure(measurement.look, now)
             self._note_activity(now)
             self._stop_if_due(now)
             if self.group is None:
@@ -341,7 +343,7 @@ class _Attempt:
         ended_wall: float,
         usage: resource.struct_rusage,
         end: Ending,
-        background: _Background,
+        background: Background,
     ) -> dict[str, Any]:
         wall = max(0.0, ended_at - started_at)
         written = self.streams.bytes
@@ -371,67 +373,26 @@ class _Attempt:
             result["while_running_error"] = background.error
         return result
 
+    def _measure(self, look: Callable[[float], None], now: float) -> None:
+        """A counter that reads otherwise than any kernel's we know must not cost the user his command."""
+        try:
+            look(now)
+        except (ValueError, IndexError, KeyError, OSError) as error:
+            self._note(error)
+            self.measurement.next_at = now + 1.0
+
     def _record(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
             self._note(error)
 
-    def _note(self, error: OSError) -> None:
+    def _note(self, error: Exception) -> None:
         self.record_error = self.record_error or str(error)
 
 
 STILL = 1e-3  # less CPU than that between two looks is no work: timers, our own reading
 HELD_SECONDS = 0.5  # how long a silent pipe that a stranger holds open is waited for
-
-
-class _Background:
-    """What is done beside the command: slow looks at the machine, and the caller's own work."""
-
-    def __init__(self, pid: int, work: Callable[[], None] | None) -> None:
-        self.pid, self.work = pid, work
-        self.host: dict[str, Any] = {}
-        self.error: str | None = None
-        self.gpu: Any = None
-        self._cloud: dict[str, Any] = {}
-        self._thread = threading.Thread(target=self._run, name="flyball-background", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
-
-    def finish(self) -> None:
-        """Waits for the caller's work, but for no network."""
-        self._thread.join()
-        self.host.update({name: value for name, value in self._cloud.items() if value is not None})
-
-    def _run(self) -> None:
-        self._open_gpu()
-        self._look_at_machine()
-        if self.work is not None:
-            try:
-                self.work()
-            except Exception as error:
-                self.error = f"{type(error).__name__}: {error}"
-
-    def _look_at_machine(self) -> None:
-        try:
-            from flyball.meter.host import cloud_facts, host_facts
-
-            self.host = dict(host_facts())
-            threading.Thread(target=lambda: self._cloud.update(cloud_facts(2.0)), daemon=True).start()
-        except Exception:
-            self.host = self.host or {}  # a fact that cannot be had is unknown
-
-    def _open_gpu(self) -> None:
-        try:
-            from flyball.meter.gpu import GpuMeter
-
-            self.gpu = GpuMeter.open()
-        except Exception:
-            self.gpu = None  # no driver, no library: unknown
 
 
 def limits_of(order: Order) -> dict[str, Any]:

@@ -49,9 +49,10 @@ def receipt(folder: Path) -> dict[str, Any]:
     return value
 
 
-def groups() -> list[Path]:
-    """Control groups of ours anywhere on this machine."""
-    return [path for path in Path("/sys/fs/cgroup").glob("**/flyball-*") if path.is_dir()]
+def groups(folder: Path) -> list[Path]:
+    """Control groups that are left of that attempt; others may be at work on this machine too."""
+    attempt_id = json.loads((folder / "intent.json").read_text())["attempt_id"]
+    return list(Path("/sys/fs/cgroup").glob(f"**/flyball-{attempt_id}"))
 
 
 def has_cgroup() -> bool:
@@ -184,7 +185,7 @@ def test_a_command_that_does_not_exist_gives_127_and_a_line_like_a_shells(tmp_pa
     assert done.returncode == 127
     assert done.stderr == b"flyball: no-such-command-at-all: command not found\n"
     assert receipt(tmp_path / "a")["outcome"] == "failed"
-    assert groups() == []
+    assert groups(tmp_path / "a") == []
 
 
 def test_a_command_that_may_not_be_executed_gives_126(tmp_path):
@@ -266,7 +267,7 @@ def test_a_time_out_ends_the_whole_tree_though_it_ignores_sigterm(tmp_path, envi
     assert receipt(tmp_path / "a")["outcome"] == "timed_out"
     assert gone(int(done.stdout))
     assert time.monotonic() - begun < 15
-    assert groups() == []
+    assert groups(tmp_path / "a") == []
 
 
 def test_a_stalled_command_is_ended_and_said_to_be_stalled(tmp_path):
@@ -298,7 +299,7 @@ def test_a_fork_bomb_is_ended(tmp_path):
         timeout_seconds=0.4, grace_seconds=0.1, log="never",
     )  # fmt: skip
     assert run_metered(order)["outcome"] == "timed_out"
-    assert groups() == []
+    assert groups(tmp_path / "a") == []
 
 
 def test_a_daemon_goes_on_when_it_is_not_to_be_ended(tmp_path):
@@ -311,7 +312,7 @@ def test_a_daemon_goes_on_when_it_is_not_to_be_ended(tmp_path):
     assert not gone(pid)
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: gone(pid))
-    for group in groups():
+    for group in groups(tmp_path / "a"):
         eventually(lambda group=group: not (group / "cgroup.procs").read_text())
         group.rmdir()
 
@@ -372,6 +373,15 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path):
     ]
     assert [wrapper.wait(20) for wrapper in wrappers] == [1, 2]
     assert [receipt(tmp_path / str(n))["exit_code"] for n in (1, 2)] == [1, 2]
+
+
+def test_a_wrapper_in_a_wrapper_counts_for_both(tmp_path):
+    script = "b = bytearray(60_000_000); b[::4096] = b'x' * len(b[::4096]); import time; time.sleep(.1)"
+    inner = [*METER, "--folder", str(tmp_path / "inner"), "--", PYTHON, "-I", "-S", "-c", script]
+    assert meter(tmp_path / "outer", *inner).returncode == 0
+    for name in ("inner", "outer"):
+        assert 60_000_000 <= receipt(tmp_path / name)["memory_bytes_max"] <= 90_000_000
+        assert groups(tmp_path / name) == []
 
 
 def test_the_zipapp_runs_with_nothing_but_python(tmp_path):
