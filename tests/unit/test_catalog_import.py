@@ -206,13 +206,45 @@ def test_an_import_wins_over_a_refresh_and_a_refresh_over_the_built_in_table(tmp
     assert (price(Market.ON_DEMAND), price(Market.SPOT)) == (Decimal("0.096"), builtin_spot)
 
 
-def test_the_parts_say_where_each_price_list_comes_from_and_how_old_it_is(tmp_path):
+def test_an_import_speaks_only_for_the_machine_types_it_names_and_a_refresh_for_its_whole_region(tmp_path):
+    def sold() -> set[str]:
+        table = load_catalog(tmp_path).offers()
+        return {o.instance_type for o in table if (o.region, o.market) == ("us-east-1", Market.ON_DEMAND)}
+
+    builtin = sold()
+    zone = an_offer("0.07", zone="us-east-1a")
+    write_table(
+        cached_file(tmp_path, IMPORTED, "mine"), OfferTable.of([zone, an_offer("9", instance_type="new.one")])
+    )
+    assert sold() == builtin | {"new.one"}
+    mine = [
+        o
+        for o in load_catalog(tmp_path).offers()
+        if o.instance_type == "m6i.large" and o.market is Market.ON_DEMAND
+    ]
+    assert mine == [zone]
+    write_table(
+        cached_file(tmp_path, REFRESHED, "aws-us-east-1"),
+        OfferTable.of([an_offer("0.09", instance_type="m7g.large")]),
+    )
+    assert sold() == {"m6i.large", "new.one", "m7g.large"}
+    assert len(load_catalog(tmp_path).offers()) > 1000
+
+
+def test_the_parts_say_where_each_price_comes_from_and_how_old_it_is(tmp_path):
     write_table(cached_file(tmp_path, REFRESHED, "aws-us-east-1"), OfferTable.of([an_offer("0.09")]))
-    parts = {(p.cloud, p.market): p for p in load_catalog(tmp_path).parts()}
-    assert parts["aws", "on_demand"].origin == "refreshed-aws-us-east-1.parquet"
-    assert parts["aws", "on_demand"].as_of == date(2026, 11, 20)
-    assert parts["aws", "on_demand"].offers == 1
-    assert parts["aws", "spot"].origin == parts["gcp", "spot"].origin == "built-in"
+    write_table(
+        cached_file(tmp_path, IMPORTED, "mine"),
+        OfferTable.of([an_offer("0.08", as_of=date(2026, 1, 2), instance_type="x")]),
+    )
+    catalog = load_catalog(tmp_path)
+    parts = {(p.cloud, p.market, p.origin): p for p in catalog.parts()}
+    refreshed = parts["aws", "on_demand", "refreshed-aws-us-east-1.parquet"]
+    assert (refreshed.as_of, refreshed.offers) == (date(2026, 11, 20), 1)
+    assert parts["aws", "on_demand", "imported-mine.parquet"].as_of == date(2026, 1, 2)
+    assert ("aws", "on_demand", "built-in") not in parts
+    assert {("aws", "spot", "built-in"), ("gcp", "spot", "built-in")} <= set(parts)
+    assert sum(part.offers for part in catalog.parts()) == len(catalog.offers())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import hashlib
 import io
 import re
 import secrets
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from flyball.model.offers import COLUMNS, NUMBER_COLUMNS, OfferTable, concat
 if TYPE_CHECKING:
     import polars as pl
 
+Section = tuple[str, str, str]  # cloud, region, market
 IMPORTED, REFRESHED = "imported", "refreshed"
 _MOST_BYTES = 512 * 2**20  # of one cached file; 100,000 offers take about 2 MB
 _MOST_ROWS = 2_000_000
@@ -41,7 +43,7 @@ _POSITIVE = {  # what must be above zero -> the most it can be
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the offers of one cloud, region and market come from."""
+    """Offers of one cloud, region and market that come from one place."""
 
     cloud: str
     region: str
@@ -54,47 +56,64 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class LayeredCatalog:
     """Imported tables over refreshed ones over the built-in one.
 
-    What an import or refresh says about a cloud, region and market replaces all that the layers below say about it.
+    A refresh lists all that a cloud sells in a region and market, and replaces what is below it there. An import says
+    what its user knows, and replaces only the machine types it names, in that region and market.
     A cached file that cannot be read is left out and named in `problems`.
     """
 
     def __init__(self, cache_folder: Path | None) -> None:
         self.problems: list[str] = []
-        self._layers = [("built-in", builtin_offers())]
+        layers = [("built-in", builtin_offers())]
         for path in _cached(cache_folder):
             try:
-                self._layers.append((path.name, read_table(path)))
+                layers.append((path.name, read_table(path)))
             except StoreError as error:
                 self.problems.append(str(error))
-        self._parts: dict[tuple[str, str, str], tuple[str, date]] = {}
-        self._table = self._merged()
+        kept = list(_on_top(layers))
+        self._parts = tuple(part for origin, table in kept for part in _parts(origin, table))
+        self._table = concat([table for _, table in kept if len(table)])
 
     def offers(self) -> OfferTable:
         return self._table
 
     def as_of(self) -> date | None:
-        return min((as_of for _, as_of in self._parts.values()), default=None)
+        return min((part.as_of for part in self._parts), default=None)
 
     def parts(self) -> tuple[Part, ...]:
-        """One a cloud, region and market, in that order."""
-        counts = {key: int(rows.sum()) for key, rows in _sections(self._table).items()}
-        return tuple(
-            Part(cloud=key[0], region=key[1], market=key[2], origin=origin, offers=counts[key], as_of=as_of)
-            for key, (origin, as_of) in sorted(self._parts.items())
+        """Where everything comes from, by cloud, region and market."""
+        return tuple(sorted(self._parts, key=lambda p: (p.cloud, p.region, p.market, p.origin)))
+
+
+def _on_top(layers: Sequence[tuple[str, OfferTable]]) -> Iterator[tuple[str, OfferTable]]:
+    """What is left of each layer under those after it; the last layer first."""
+    import numpy as np
+
+    everything: set[Section] = set()
+    some: defaultdict[Section, set[str | None]] = defaultdict(set)
+    for origin, table in reversed(layers):
+        names, sections = table.text["instance_type"], _sections(table)
+        rows = np.zeros(len(table), dtype=np.bool_)
+        for key, section in sections.items():
+            if key not in everything:
+                rows |= section & ~names.where(some[key].__contains__) if some[key] else section
+        yield origin, table if rows.all() else table.take(np.flatnonzero(rows))
+        if origin.startswith(IMPORTED):
+            for key, section in sections.items():
+                some[key].update(names.taken(section).to_list())
+        else:
+            everything.update(sections)
+
+
+def _parts(origin: str, table: OfferTable) -> Iterator[Part]:
+    for (cloud, region, market), rows in _sections(table).items():
+        yield Part(
+            cloud=cloud,
+            region=region,
+            market=market,
+            origin=origin,
+            offers=int(rows.sum()),
+            as_of=_oldest(table, rows),
         )
-
-    def _merged(self) -> OfferTable:
-        import numpy as np
-
-        kept: list[OfferTable] = []
-        for origin, table in reversed(self._layers):  # the last layer speaks first
-            rows = np.zeros(len(table), dtype=np.bool_)
-            for key, section in _sections(table).items():
-                if key not in self._parts:
-                    rows |= section
-                    self._parts[key] = (origin, _oldest(table, section))
-            kept.append(table if rows.all() else table.take(np.flatnonzero(rows)))
-        return concat([table for table in kept if len(table)] or kept[:1])
 
 
 def load_catalog(cache_folder: Path | None = None) -> LayeredCatalog:
@@ -223,7 +242,7 @@ def _checked(frame: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _sections(table: OfferTable) -> dict[tuple[str, str, str], Any]:
+def _sections(table: OfferTable) -> dict[Section, Any]:
     """Rows of each cloud, region and market."""
     import numpy as np
 
