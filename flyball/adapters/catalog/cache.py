@@ -13,7 +13,7 @@ import io
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,25 +69,28 @@ class LayeredCatalog:
                 layers.append((path.name, read_table(path)))
             except StoreError as error:
                 self.problems.append(str(error))
-        kept = list(_on_top(layers))
-        self._parts = tuple(part for origin, table in kept for part in _parts(origin, table))
-        self._table = concat([table for _, table in kept if len(table)])
+        self._kept = list(_on_top(layers))
+        self._table = concat([table for _, table in self._kept if len(table)])
 
     def offers(self) -> OfferTable:
         return self._table
 
     def as_of(self) -> date | None:
-        return min((part.as_of for part in self._parts), default=None)
+        return _oldest(self._table) if len(self._table) else None
 
     def parts(self) -> tuple[Part, ...]:
         """Where everything comes from, by cloud, region and market."""
-        return tuple(sorted(self._parts, key=lambda p: (p.cloud, p.region, p.market, p.origin)))
+        found = [part for origin, table in self._kept for part in _parts(origin, table)]
+        return tuple(sorted(found, key=lambda p: (p.cloud, p.region, p.market, p.origin)))
 
 
 def _on_top(layers: Sequence[tuple[str, OfferTable]]) -> Iterator[tuple[str, OfferTable]]:
     """What is left of each layer under those after it; the last layer first."""
     import numpy as np
 
+    if len(layers) == 1:
+        yield layers[0]
+        return
     everything: set[Section] = set()
     some: defaultdict[Section, set[str | None]] = defaultdict(set)
     for origin, table in reversed(layers):
@@ -112,7 +115,7 @@ def _parts(origin: str, table: OfferTable) -> Iterator[Part]:
             market=market,
             origin=origin,
             offers=int(rows.sum()),
-            as_of=_oldest(table, rows),
+            as_of=_oldest(table.take(rows)),
         )
 
 
@@ -247,15 +250,16 @@ def _sections(table: OfferTable) -> dict[Section, Any]:
     import numpy as np
 
     cloud, region, market = (table.text[name] for name in ("cloud", "region", "market"))
-    keys = np.stack([cloud.codes, region.codes, market.codes])
-    different, which = np.unique(keys, axis=1, return_inverse=True)
-    names: Iterable[tuple[int, int, int]] = different.T.tolist()
+    one = (cloud.codes.astype(np.int64) * len(region.values) + region.codes) * len(
+        market.values
+    ) + market.codes
+    different, first, which = np.unique(one, return_index=True, return_inverse=True)
     return {
-        (cloud.values[c] or "", region.values[r] or "", market.values[m] or ""): which.ravel() == index
-        for index, (c, r, m) in enumerate(names)
+        (cloud[row] or "", region[row] or "", market[row] or ""): which == index
+        for index, row in zip(range(len(different)), first.tolist(), strict=True)
     }
 
 
-def _oldest(table: OfferTable, rows: Any) -> date:
-    as_of = table.text["as_of"].taken(rows)
+def _oldest(table: OfferTable) -> date:
+    as_of = table.text["as_of"]
     return date.fromisoformat(min(as_of.values[code] or "" for code in set(as_of.codes.tolist())))
