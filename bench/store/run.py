@@ -164,18 +164,17 @@ def evidence_of(rows: Sequence[AttemptRow]) -> Any:
 
 
 def forecasting() -> Callable[[Sequence[AttemptRow]], Any] | None:
-    """The product's own forecast and size of the big job's next run, from its rows; None while it has none."""
+    """The product's own forecast and size of the big job's next run, from as many rows as it uses; None without one."""
     try:
+        from flyball.engine.planning import CEILING, FLOOR, NEWEST_ATTEMPTS
         from flyball.policy.forecast import forecast
-
-        from flyball.engine.planning import CEILING, FLOOR
         from flyball.policy.sizing import Appetite, size_next
     except ImportError:
         return None
     features = Features(started_at_seconds=START_SECONDS + 4e7, input_bytes=10**9, numbers={"rows": 1e7})
 
     def ask(rows: Sequence[AttemptRow]) -> Any:
-        evidence = evidence_of(rows)
+        evidence = evidence_of(rows[-NEWEST_ATTEMPTS:])
         decision = size_next(evidence, features, appetite=Appetite(), floor=FLOOR, ceiling=CEILING)
         return forecast(evidence, features), decision
 
@@ -222,7 +221,15 @@ def compare(store: SqliteStore, peer: sqlite3.Connection) -> int:
         ("evidence of it", lambda: evidence_of(store.rows(BIG_JOB)), lambda: peer_decoded(peer, BIG_JOB)),
     ]
     if forecast:
-        questions.append(("forecast and size its next run", lambda: forecast(store.rows(BIG_JOB)), None))
+        from flyball.engine.planning import NEWEST_ATTEMPTS
+
+        questions.append(
+            (
+                "forecast and size its next run",
+                lambda: forecast(store.rows(BIG_JOB, newest=NEWEST_ATTEMPTS)),
+                peer_asked,
+            )
+        )
 
     def together() -> Any:
         rows = store.rows(BIG_JOB)
