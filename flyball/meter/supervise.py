@@ -19,6 +19,7 @@ from flyball.meter.group_folder import send
 from flyball.meter.logfile import BoundedLog
 from flyball.meter.measurement import Measurement
 from flyball.meter.order import Order
+from flyball.meter.patience import TERMINATE, Patience
 from flyball.meter.process import boot_id, start_ticks
 from flyball.meter.proctree import adopt_orphans
 from flyball.meter.receipt import receipt
@@ -56,13 +57,9 @@ class _Attempt:
         self.started_wall = time.time()
         self._record(lambda: self._write_intent(None))
         self.log: BoundedLog | None = None
-        self.stopped_for: str | None = None
         self.passed_on: set[int] = set()
-        self._kill_at: float | None = None
         self._main_pid: int | None = None  # until it has been reaped
         self._waited: tuple[int, resource.struct_rusage] | None = None
-        self._active_at = time.monotonic()
-        self._active: tuple[float, ...] = ()
 
     def run(self, while_running: Callable[[], None] | None) -> dict[str, Any]:
         if self.group is None:
@@ -83,6 +80,7 @@ class _Attempt:
             if not begun.entered and self.group:
                 self._lose_group()
             self.measurement = self._measurement(begun.at, pid, surroundings, background)
+            self.patience = Patience(self.order, begun.at)
             self._record(lambda: self._write_intent(pid))
             self._watch(pid, background)
             ended_at, ended_wall = time.monotonic(), time.time()
@@ -170,17 +168,21 @@ class _Attempt:
 
     def _watch(self, pid: int, background: Background) -> None:
         """Until the command itself is over (a zombie still, so that its last counters can be read)."""
-        measurement = self.measurement
+        measurement, patience = self.measurement, self.patience
         while not self._is_over(pid):
-            got = self.signals.wait(min(measurement.next_at, self._deadline()) - time.monotonic())
+            got = self.signals.wait(
+                min(measurement.next_at, patience.next_at(time.monotonic())) - time.monotonic()
+            )
             if got is not None and got.number != signal.SIGCHLD:
                 self._pass_on(pid, got.number, got.from_terminal)
             now = time.monotonic()
             measurement.gpu = background.gpu
             if now >= measurement.next_at:
                 self._measure(measurement.look, now)
-            self._note_activity(now)
-            self._stop_if_due(now)
+            patience.note_activity(now, measurement.active, self.streams.last_at)
+            due = patience.due(now)
+            if due is not None:
+                self._terminate() if due == TERMINATE else self._kill()
             if self.group is None:
                 self._reap_orphans()
 
@@ -206,42 +208,7 @@ class _Attempt:
             self.passed_on.add(number)
         if number == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)  # the shell waits for us to stop as well
-            self._active_at = time.monotonic()
-
-    def _deadline(self) -> float:
-        """When something must be done even if nothing happens."""
-        order, now = self.order, time.monotonic()
-        if self._kill_at is not None:
-            return max(self._kill_at, now)
-        times = [now + 1.0]
-        if self.stopped_for is None and order.timeout_seconds is not None:
-            times.append(self.measurement.started_at + order.timeout_seconds)
-        if self.stopped_for is None and order.stalled_after_seconds is not None:
-            times.append(self._active_at + order.stalled_after_seconds)
-        return min(times)
-
-    def _note_activity(self, now: float) -> None:
-        active = self.measurement.active
-        grown = zip(active, self._active or active)  # noqa: B905 - strict= came with 3.10
-        if not self._active or any(new > old + STILL for new, old in grown):
-            self._active, self._active_at = active, now
-        self._active_at = max(self._active_at, self.streams.last_at)
-
-    def _stop_if_due(self, now: float) -> None:
-        order = self.order
-        if self._kill_at is not None:
-            if now >= self._kill_at:
-                self._kill()
-                self._kill_at = now + 1.0  # again, should anything have got away
-            return
-        timeout, stall = order.timeout_seconds, order.stalled_after_seconds
-        if timeout is not None and now >= self.measurement.started_at + timeout:
-            self.stopped_for = "timeout"
-        elif stall is not None and now >= self._active_at + stall:
-            self.stopped_for = "stall"
-        if self.stopped_for:
-            self._terminate()
-            self._kill_at = now + order.grace_seconds
+            self.patience.forgive(time.monotonic())
 
     def _pids(self) -> list[int]:
         """All that is to be ended; the command itself also where nobody can list processes."""
@@ -320,7 +287,6 @@ class _Attempt:
         if self.group:
             self.group.read(reading, {})
         kills = reading.get("oom_kills")
-        stops = {"timeout": self.order.timeout_seconds, "stall": self.order.stalled_after_seconds}
         return ending(
             Clues(
                 status=status,
@@ -328,8 +294,8 @@ class _Attempt:
                 machine_oom_kills=surroundings.oom_kills_since(),
                 memory_limit_bytes=self.order.memory_limit_bytes,
                 at_limit=at_limit,
-                stopped_for=self.stopped_for,
-                stop_seconds=stops.get(self.stopped_for or ""),
+                stopped_for=self.patience.stopped_for,
+                stop_seconds=self.patience.stop_seconds,
                 passed_on=frozenset(self.passed_on),
             )
         )
@@ -391,7 +357,6 @@ class _Attempt:
         self.record_error = self.record_error or str(error)
 
 
-STILL = 1e-3  # less CPU than that between two looks is no work: timers, our own reading
 HELD_SECONDS = 0.5  # how long a silent pipe that a stranger holds open is waited for
 
 
