@@ -10,6 +10,7 @@ import itertools
 import json
 import mmap
 import os
+import random
 import subprocess
 import sys
 import time
@@ -60,12 +61,13 @@ def each_in_a_child(works: list[Callable[[], None]]) -> None:
 
 
 def spike() -> int:
-    """1 GiB for 200 ms, between the seconds."""
-    time.sleep(1.4)
+    """1 GiB for 200 ms, at a moment that no period of sampling knows."""
+    before_seconds = 1.0 + random.random()
+    time.sleep(before_seconds)
     block = held(1024)
     time.sleep(0.2)
     block.close()
-    time.sleep(1.4)
+    time.sleep(3.0 - before_seconds)
     return 1024
 
 

@@ -131,12 +131,17 @@ def half_second(meter: Meter) -> list[Row]:
     name, receipt = "0.5 s job", meter.program("busy", 0.5)
     start = (
         meter.program("busy", 0.0)["cpu_seconds"] if meter.slow > 1 else 0.0
-    )  # the interpreter's own, else < 3 %
+    )  # the interpreter's, else small
     return [
         near(name, receipt, "cpu_seconds", 0.5 + start, share=0.03, plus=0.03 * meter.slow),
         above(name, receipt, "samples", 10),
-        below(name, receipt, "cpu_cores_max", 1.05 + 0.05 * meter.slow),
+        below(name, receipt, _cores_figure(meter), 1.1),
     ]
+
+
+def _cores_figure(meter: Meter) -> str:
+    """An emulated machine's clock stumbles while its host is busy, so rates over a tenth of a second mean nothing."""
+    return "cpu_cores_mean" if meter.slow > 1 else "cpu_cores_max"
 
 
 def fifty_milliseconds(meter: Meter) -> list[Row]:
@@ -223,7 +228,7 @@ def crowded(meter: Meter) -> list[Row]:
     name = "4 busy processes on one core"
     receipt = meter.run("taskset", "-c", "0", *PYTHON, PROGRAMS, "four_busy", str(0.5 * _beside_start(meter)))
     return [
-        below(name, receipt, "cpu_cores_max", (1.05 if meter.cgroup else 1.15) + 0.05 * meter.slow),
+        below(name, receipt, _cores_figure(meter), 1.1 if meter.cgroup else 1.2),
         near(name, receipt, "cpu_cores_wanted", 4, share=0.14 + 0.01 * meter.slow),
     ]
 
