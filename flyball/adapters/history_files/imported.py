@@ -22,7 +22,7 @@ _SECONDS_MAX = 10 * 365 * 86400.0  # a run of more than ten years is a wrong fig
 _CORES_MAX = 1024
 _EXIT_CODE_MAX = 2**31
 _BYTES_MAX = 2**60
-_EARLIEST_SECONDS, _LATEST_SECONDS = 0.0, 253370764800.0  # 1970 to 9999
+_TIME_MAX_SECONDS = 253370764800.0  # the year 9999
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,20 +174,25 @@ def _receipt(found: Finished, attempt_id: str, started: float, ended: float) -> 
     )
 
 
+_MOST = {
+    "wall_seconds": _SECONDS_MAX,
+    "cpu_seconds": _SECONDS_MAX * _CORES_MAX,
+    "cpu_user_seconds": _SECONDS_MAX * _CORES_MAX,
+    "cpu_system_seconds": _SECONDS_MAX * _CORES_MAX,
+    "memory_bytes_max": _BYTES_MAX,
+    "disk_read_bytes": _BYTES_MAX,
+    "disk_write_bytes": _BYTES_MAX,
+    "input_bytes": _BYTES_MAX,
+    "exit_code": _EXIT_CODE_MAX,
+    "started_at_seconds": _TIME_MAX_SECONDS,
+    "ended_at_seconds": _TIME_MAX_SECONDS,
+}
+_MOST_OF_LIMITS = {"cpu_cores": _CORES_MAX, "timeout_seconds": _SECONDS_MAX, "memory_bytes": _BYTES_MAX}
+
+
 def _refuse_impossible(found: Finished) -> None:
-    if not 0 <= found.wall_seconds <= _SECONDS_MAX:
-        raise ValueError(f"it ran for {found.wall_seconds} seconds")
-    if found.exit_code is not None and not 0 <= found.exit_code <= _EXIT_CODE_MAX:
-        raise ValueError(f"{found.exit_code} is not an exit code")
-    for limit in (found.limits.cpu_cores, found.limits.timeout_seconds, found.limits.memory_bytes):
-        if limit is not None and not 0 <= limit <= _BYTES_MAX:
-            raise ValueError(f"a limit of {limit} cannot be")
-    for seconds in (found.cpu_seconds, found.cpu_user_seconds, found.cpu_system_seconds):
-        if seconds is not None and not 0 <= seconds <= _SECONDS_MAX * _CORES_MAX:
-            raise ValueError(f"{seconds} seconds of CPU cannot be")
-    for amount in (found.memory_bytes_max, found.disk_read_bytes, found.disk_write_bytes, found.input_bytes):
-        if amount is not None and not 0 <= amount <= _BYTES_MAX:
-            raise ValueError(f"{amount} bytes cannot be")
-    for at in (found.started_at_seconds, found.ended_at_seconds):
-        if at is not None and not _EARLIEST_SECONDS <= at <= _LATEST_SECONDS:
-            raise ValueError(f"{at} is not a time")
+    for values, most in ((found, _MOST), (found.limits, _MOST_OF_LIMITS)):
+        for name, largest in most.items():
+            value = getattr(values, name)
+            if value is not None and not 0 <= value <= largest:  # NaN neither
+                raise ValueError(f"{name.replace('_', ' ')} of {value} cannot be")
