@@ -23,7 +23,7 @@ class BoundedLog:
         self._lock = threading.Lock()
         self.error: OSError | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Never raises: after the first error it stays as it is and says so in `error`."""
         with self._lock:
             if self.error is not None:
@@ -33,7 +33,7 @@ class BoundedLog:
             except OSError as error:
                 self.error = error
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         if self._head_left:
             head, data = data[: self._head_left], data[self._head_left :]
             _write_all(self._handle, head)
@@ -86,7 +86,7 @@ def _create(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def _write_all(handle: int, data: bytes | memoryview) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]

@@ -29,7 +29,7 @@ class Relay:
         self.is_waiting = False
         self._thread: threading.Thread | None = None
 
-    def start(self, keep: Callable[[bytes], None]) -> None:
+    def start(self, keep: Callable[[memoryview], None]) -> None:
         """Copies from now on, in a thread."""
         os.close(self.write)
         self._thread = threading.Thread(target=self._copy, args=(keep,), name="flyball-relay", daemon=True)
@@ -46,9 +46,10 @@ class Relay:
         """Ends it though somebody still holds the pipe."""
         os.write(self._stopper, b".")
 
-    def _copy(self, keep: Callable[[bytes], None]) -> None:
+    def _copy(self, keep: Callable[[memoryview], None]) -> None:
         """Until the pipe ends or our reader goes; then the command's next write fails as it would without us."""
         target = self.targets[0]
+        space = memoryview(bytearray(CHUNK_BYTES))  # one for all: a new one each turn costs page faults
         poll = select.poll()
         poll.register(self.read, select.POLLIN)
         poll.register(target, 0)  # only errors: the reader went away
@@ -59,10 +60,10 @@ class Relay:
                 ready = dict(poll.poll())
                 self.is_waiting = False
                 if self.read in ready:
-                    data = os.read(self.read, CHUNK_BYTES)
-                    if not data:
+                    count = os.readv(self.read, [space])
+                    if not count:
                         return
-                    self._pass_on(target, data, keep)
+                    self._pass_on(target, space[:count], keep)
                 elif ready:
                     return
         except OSError:
@@ -71,11 +72,11 @@ class Relay:
             self.is_waiting = True
             os.close(self.read)
 
-    def _pass_on(self, target: int, data: bytes, keep: Callable[[bytes], None]) -> None:
+    def _pass_on(self, target: int, data: memoryview, keep: Callable[[memoryview], None]) -> None:
         self.bytes += len(data)
         self.last_at = time.monotonic()
         keep(data)
-        left = memoryview(data)
+        left = data
         while left:
             try:
                 left = left[os.write(target, left) :]
@@ -107,7 +108,7 @@ class Streams:
             for target in relay.targets:
                 os.dup2(relay.write, target)
 
-    def start(self, keep: Callable[[bytes], None], pid: int) -> None:
+    def start(self, keep: Callable[[memoryview], None], pid: int) -> None:
         """Copies from now on what that process writes."""
         if self.terminal:
             self.terminal.start(keep, pid)

@@ -371,5 +371,5 @@ def limits_of(order: Order) -> dict[str, Any]:
     }
 
 
-def _drop(_: bytes) -> None:
+def _drop(_: bytes | memoryview) -> None:
     """Keeps nothing."""

@@ -47,7 +47,7 @@ class Terminal:
             except OSError:
                 continue  # closed, and stays so
 
-    def start(self, keep: Callable[[bytes], None], leader: int) -> None:
+    def start(self, keep: Callable[[memoryview], None], leader: int) -> None:
         """Copies from now on; `leader` is the command."""
         self._leader = leader
         os.close(self._slave)
@@ -108,7 +108,7 @@ class Terminal:
         except OSError:
             pass  # it has just ended
 
-    def _show(self, keep: Callable[[bytes], None]) -> None:
+    def _show(self, keep: Callable[[memoryview], None]) -> None:
         while True:
             self.is_waiting = True
             ready, _, _ = select.select([self._master, self._stop], [], [])
@@ -121,7 +121,7 @@ class Terminal:
                     break
                 self.bytes += len(data)
                 self.last_at = time.monotonic()
-                keep(data)
+                keep(memoryview(data))
                 _write_all(self._outer, data)
             except OSError:  # EIO: nobody has the inner terminal open any more
                 break

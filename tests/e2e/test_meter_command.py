@@ -277,8 +277,8 @@ def test_a_stalled_command_is_ended_and_said_to_be_stalled(tmp_path):
 
 
 def test_a_command_that_only_writes_now_and_then_is_not_stalled(tmp_path):
-    script = "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done"
-    done = meter(tmp_path / "a", "sh", "-c", script, options=("--stalled-after", "0.8"))
+    script = "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.5; done"
+    done = meter(tmp_path / "a", "sh", "-c", script, options=("--stalled-after", "2.5"))
     assert done.returncode == 0
 
 

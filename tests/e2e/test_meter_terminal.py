@@ -70,7 +70,8 @@ def test_ctrl_c_and_a_signal_from_elsewhere_arrive_once_each(tmp_path, log):
 def test_a_new_window_size_reaches_the_command(tmp_path, log):
     script = (
         "import os, signal\nsignal.signal(signal.SIGWINCH, lambda *_: None)\n"
-        "print('ready', flush=True)\nsignal.pause()\nprint(os.get_terminal_size())"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})\n"
+        "print('ready', flush=True)\nsignal.sigwait({signal.SIGWINCH})\nprint(os.get_terminal_size())"
     )
     child = spawned(tmp_path / "a", log, script)
     child.expect_exact("ready")
