@@ -26,7 +26,7 @@ from flyball.ports.store import Store
 
 if TYPE_CHECKING:
     from flyball.model.resource import Size
-    from flyball.policy.placement import Ranking, Wanted, Work
+    from flyball.policy.placement import Ranking, Wanted
 
 RUNS_LOOKED_THROUGH = 100_000  # for the beginning or end of a run's id
 
@@ -209,14 +209,19 @@ class Client:
     def offers(self, need: Size, wanted: Wanted, *, job: str | None = None) -> Ranking:
         """Offers that hold the need, by expected dollars per finished run of `job`, else of an hour. Raises: InputError."""
         from flyball.policy.placement import rank
+        from flyball.policy.speed import learn_speeds, work_of_job
 
-        return rank(self.catalog.offers(), need=need, work=self._work_of(job) if job else None, wanted=wanted)
-
-    def _work_of(self, job: str) -> Work | None:
-        from flyball.policy.speed import work_of_job
-
+        if job is None:
+            return rank(self.catalog.offers(), need=need, wanted=wanted)
+        rows = self.rows_of(job)
         plan, _ = self.plan(job, self.features_like_last(job))
-        return work_of_job(plan.forecast, self.rows_of(job))
+        return rank(
+            self.catalog.offers(),
+            need=need,
+            work=work_of_job(plan.forecast, rows),
+            wanted=wanted,
+            speed_corrections=learn_speeds(rows).corrections,
+        )
 
     def tidy(self, *, logs_older_than_seconds: float | None = None) -> Tidied:
         """Samples of ended attempts go from CSV into Parquet; logs go only when an age is given. Raises: StoreError."""
@@ -242,10 +247,10 @@ class Client:
 
     def record(self, facts: Sequence[AnyFact]) -> int:
         """Number of runs among `facts` that the store did not know; only those are recorded."""
-        known = {row.run_id for row in self.store.rows()}
-        fresh = [fact for fact in facts if _run_id(fact) not in known]
-        self.store.append(fresh)
-        return len({_run_id(fact) for fact in fresh})
+        ids = {run_id for fact in facts if (run_id := _run_id(fact))}
+        fresh_ids = {run_id for run_id in ids if self.store.run(run_id) is None}
+        self.store.append([fact for fact in facts if _run_id(fact) in fresh_ids])
+        return len(fresh_ids)
 
     def _ids(self, job: str) -> set[str]:
         return {row.run_id for row in self.store.rows(job)}

@@ -27,6 +27,7 @@ from flyball.model.history import AttemptRow
 from flyball.model.job import Features, RunSpec
 from flyball.model.outcome import Outcome
 from flyball.model.receipt import Host, Limits, Receipt
+from flyball.policy.summary import summarise
 
 BAR_SECONDS = 0.050
 BIG_JOB = "acme/etl/train.py --rows"
@@ -182,9 +183,8 @@ def forecasting() -> Callable[[Sequence[AttemptRow]], Any] | None:
 
 
 def page_of_jobs(store: SqliteStore) -> Any:
-    """What a listing of all jobs shows: how many runs, and figures of the newest."""
-    counts = store.runs_by_job()
-    return [(job, counts[job], summary(store.rows(job, newest=50))) for job in store.jobs()]
+    """What `flyball jobs` shows."""
+    return summarise(store.rows())
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,10 +81,6 @@ class SqliteStore:
 
     def jobs(self) -> Sequence[str]:
         return tuple(self._column(_JOBS_NEWEST_FIRST))
-
-    def runs_by_job(self) -> Mapping[str, int]:
-        with self._reading() as db:
-            return dict(db.execute("SELECT job, count(*) FROM runs GROUP BY job").fetchall())
 
     def rebuild_projection(self) -> None:
         """Make names and rows anew from the log."""

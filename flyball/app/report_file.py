@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def write_report(client: Client, run_or_job: str, output: str) -> int:
     """Bytes written. Raises: InputError for an unknown run or job, or a file that cannot be written."""
-    
+
     from flyball.app import report
 
     found = client.find(run_or_job)

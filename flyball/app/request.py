@@ -16,7 +16,7 @@ from flyball.errors import FlyballError, InputError
 from flyball.model.job import Features, RunSpec
 from flyball.model.units import parse_seconds
 from flyball.policy.identity import identify
-from flyball.policy.redaction import redact
+from flyball.policy.redaction import is_secret_name, redact, redact_run
 from flyball.policy.run_ids import run_id_at
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def request_of(options: Mapping[str, Any], client: Client) -> tuple[Request, lis
         tags={**client.default_tags, **pairs(options["tags"], "--tag")},
         workdir=workdir,
         env_names=env_names,
+        secrets=[env[name] for name in env_names if env and is_secret_name(name)],
         client=client,
     )
     request = Request(
@@ -68,6 +69,7 @@ def run_spec(
     tags: Mapping[str, str],
     workdir: str | None,
     env_names: tuple[str, ...],
+    secrets: Sequence[str],
     client: Client,
 ) -> tuple[RunSpec, list[str]]:
     """(the run as it is recorded, warnings about what could not be found out about it)."""
@@ -95,7 +97,7 @@ def run_spec(
         tags=dict(tags),
         env_names=env_names,
     )
-    return run, warnings
+    return redact_run(run, known=secrets), warnings
 
 
 def features_of(inputs: Sequence[str], client: Client) -> tuple[tuple[int | None, int | None], list[str]]:

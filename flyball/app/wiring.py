@@ -102,7 +102,10 @@ def _load_samples(home: Path, attempt_id: str) -> Samples | None:
     from flyball.adapters.samples import read_samples
     from flyball.model.samples import samples_from_columns
 
-    table = read_samples(home, attempt_id)
+    try:
+        table = read_samples(home, attempt_id)
+    except InputError:
+        return None  # imported, or never sampled
     return samples_from_columns(table.to_dict(as_series=False)) if len(table) else None
 
 

@@ -283,6 +283,8 @@ class _OneRun:
             self._warnings.append(str(error))
             return None, None
         except Exception as error:  # noqa: BLE001 - a bug in planning must not change the result of a finished command
-            self._warnings.append(f"a bug in flyball: no plan for the next run ({type(error).__name__}: {error})")
+            self._warnings.append(
+                f"a bug in flyball: no plan for the next run ({type(error).__name__}: {error})"
+            )
             return None, None
         return plan, plan_next

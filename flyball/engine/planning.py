@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
 FLOOR = Size(cpu_cores=0.25, memory_bytes=128 * MIB)  # the smallest that any platform sells or schedules
 CEILING = Size(cpu_cores=448, memory_bytes=24_576 * GIB)  # the largest machine for rent (u7in-24tb)
-NEWEST_ATTEMPTS = 10_000  # of one job; older ones say nothing that these do not
+NEWEST_ATTEMPTS = 4000  # of one job: an hourly job's last half year; older ones say nothing that these do not
 # A run shorter than this is not made to wait for a new plan when the one at hand still holds.
 SHORT_RUN_SECONDS = 1.0
 REUSES_MAX = 20
 PLAN_AGE_SECONDS_MAX = 6 * 3600.0
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,7 @@ class HistoryPlanner:
         return self._plan(job, self._rows(job), features)
 
     def grow(self, run: RunSpec, limit_bytes: int, failed: int) -> Grown | None:
+        self._load_numpy()
         from flyball.policy.evidence import Evidence
         from flyball.policy.sizing import size_after_out_of_memory
 
@@ -132,9 +135,24 @@ class HistoryPlanner:
         self._keep(KeptPlan(plan=plan_next, features=features_next, made_at_seconds=last.ended_at_seconds))
         return plan, plan_next
 
+    @staticmethod
+    def _load_numpy() -> None:
+        """With one thread for its linear algebra: ours is small, and starting more costs milliseconds and memory.
+
+        The variable is taken back at once; it is none of the command's business.
+        """
+        if "numpy" in sys.modules or _BLAS_THREADS in os.environ:
+            return
+        os.environ[_BLAS_THREADS] = "1"
+        try:
+            import numpy  # noqa: F401, ICN001
+        finally:
+            del os.environ[_BLAS_THREADS]
+
     def _plan(
         self, job: str, rows: Sequence[AttemptRow], features: Features
     ) -> tuple[Plan, Sequence[Choice]]:
+        self._load_numpy()
         from flyball.policy.evidence import Evidence
         from flyball.policy.forecast import forecast
         from flyball.policy.sizing import size_next
@@ -170,13 +188,18 @@ class HistoryPlanner:
             wanted=Wanted(
                 clouds=wishes.clouds,
                 regions=wishes.regions,
-                arch=wishes.archs[0] if len(wishes.archs) == 1 else None,
+                arch=self._arch(work.arch),
                 market=wishes.markets[0] if len(wishes.markets) == 1 else None,
                 max_price_usd_per_hour=wishes.price_usd_per_hour_max,
             ),
             speed_corrections=speeds.corrections,
         )
         return ranking[: wishes.alternatives]
+
+    def _arch(self, seen: Arch | None) -> Arch | None:
+        """The only one that will do: the one it has run on, unless the user allows others. None: any."""
+        allowed = self._preferences.archs
+        return seen if not allowed else allowed[0] if len(set(allowed)) == 1 else None
 
     def _appetite(self) -> Appetite:
         from flyball.policy.sizing import Appetite

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from flyball.errors import Conflict
@@ -38,10 +37,6 @@ class Store(Protocol):
         """Names of all jobs, the one that ran last first."""
         ...
 
-    def runs_by_job(self) -> Mapping[str, int]:
-        """How many runs each job has."""
-        ...
-
 
 class MemoryStore:
     """The whole promise of the port without a disk: for tests and simulations."""
@@ -72,6 +67,3 @@ class MemoryStore:
     def jobs(self) -> Sequence[str]:
         last = {row.job: row.started_at_seconds for row in self.rows()}
         return tuple(sorted(last, key=lambda job: (-last[job], job)))
-
-    def runs_by_job(self) -> Mapping[str, int]:
-        return Counter(state.job for state in self._snapshot.runs.values())

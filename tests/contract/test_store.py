@@ -166,10 +166,6 @@ class StoreContract:
             store.append(whole_run(run_id, job, at))
         assert list(store.jobs()) == ["a", "b", "c"]
 
-    def test_runs_are_counted_by_job_and_attempts_are_not(self, store: Store) -> None:
-        store.append([*whole_run("r1", "a"), started("r1", 2), *whole_run("r2", "a"), submitted("r3", "b")])
-        assert store.runs_by_job() == {"a": 2, "b": 1}
-
     def test_an_empty_store_has_nothing(self, store: Store) -> None:
         assert (list(store.read()), list(store.rows()), list(store.jobs()), store.run("r1")) == (
             [],
@@ -258,7 +254,6 @@ class TestSqliteStore(StoreContract):
             assert list(store.read()) == facts
             assert {run_id: store.run(run_id) for run_id in snapshot.runs} == dict(snapshot.runs)
             assert (store.rows(), store.jobs()) == (memory.rows(), memory.jobs())
-            assert store.runs_by_job() == memory.runs_by_job()
             for job in "abc":
                 assert store.rows(job) == memory.rows(job)
             store.rebuild_projection()
