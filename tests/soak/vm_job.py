@@ -28,9 +28,8 @@ MOUNTS = (
 def main() -> None:
     prepare()
     in_group("root", 0, with_controllers(CGROUPS, "user.slice", "user-0.slice") / "session-1.scope")
-    in_group(
-        "user", USER, delegated(with_controllers(CGROUPS, "user.slice", f"user-{USER}.slice")) / "run-1.scope"
-    )
+    users = delegated(with_controllers(CGROUPS, "user.slice", f"user-{USER}.slice"))
+    in_group("user", USER, users / "run-1.scope", "--spikes", "5")
     power_off()
 
 
@@ -89,13 +88,13 @@ def delegated(slice_folder: Path) -> Path:
     return group
 
 
-def in_group(part: str, uid: int, group: Path) -> None:
+def in_group(part: str, uid: int, group: Path, *options: str) -> None:
     group.mkdir(parents=True, exist_ok=True)
     print(f"FLYBALL PART {part} BEGIN", flush=True)
     pid = os.fork()
     if pid == 0:
         become(uid, group)
-        os.execve(SUITE[0], SUITE, environment(uid))
+        os.execve(SUITE[0], [*SUITE, *options], environment(uid))
     print(f"FLYBALL PART {part} EXIT {code_of(pid)}", flush=True)
 
 

@@ -134,7 +134,7 @@ def half_second(meter: Meter) -> list[Row]:
     )  # the interpreter's, else small
     return [
         near(name, receipt, "cpu_seconds", 0.5 + start, share=0.03, plus=0.03 * meter.slow),
-        above(name, receipt, "samples", 10),
+        above(name, receipt, "samples", 10 if meter.slow == 1 else 3),
         below(name, receipt, _cores_figure(meter), 1.1),
     ]
 
