@@ -11,7 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project itself, wherever the bench is started
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[2])
+)  # the project itself, wherever the bench is started
 
 from flyball.model.job import Features
 from flyball.model.resource import Size
@@ -25,7 +27,11 @@ class Flyball:
     """Priced freely."""
 
     name = "flyball"
-    hit_limit_share_max = float(os.environ["FLYBALL_HIT_LIMIT_SHARE_MAX"]) if "FLYBALL_HIT_LIMIT_SHARE_MAX" in os.environ else None
+    hit_limit_share_max = (
+        float(os.environ["FLYBALL_HIT_LIMIT_SHARE_MAX"])
+        if "FLYBALL_HIT_LIMIT_SHARE_MAX" in os.environ
+        else None
+    )
 
     def __init__(self):
         self.failed_attempts = 0

@@ -55,7 +55,11 @@ def season(
     if not HEAVY_MIN <= heavy.sum() <= HEAVY_SHARE_MAX * len(heavy):
         return None
     local = np.append(started_at_seconds + utc_offset_seconds, next_at_seconds + next_utc_offset_seconds)
-    best, best_calls, best_score = "", np.zeros(0, dtype=np.bool_), max(SCORE_MIN, _persistence(heavy) + LEAD_MIN)
+    best, best_calls, best_score = (
+        "",
+        np.zeros(0, dtype=np.bool_),
+        max(SCORE_MIN, _persistence(heavy) + LEAD_MIN),
+    )
     for name, groups in _calendars(local).items():
         calls = _calls(groups, heavy)
         score = _record(calls[:-1], heavy)
@@ -94,7 +98,8 @@ def _unexplained(excess: Floats, inputs: Floats) -> Floats:
     xx, xy, yy = float(x @ x), float(x @ y), float(y @ y)
     if xx <= 0 or yy <= 0 or xy * xy < 0.5 * xx * yy:
         return excess
-    return excess - x * (xy / xx)
+    rest: Floats = excess - x * (xy / xx)
+    return rest
 
 
 def _calendars(local_seconds: Floats) -> dict[str, Groups]:
@@ -162,7 +167,9 @@ def _in_words(calendar: str, local_seconds: float) -> str:
         "hour": "",
         "weekday": f"on {weekday}",
         "last day": "on the last day of the month" if is_last else "not on the last day of the month",
-        "first day": "on the first day of the month" if day_of_month == 1 else "not on the first day of the month",
+        "first day": "on the first day of the month"
+        if day_of_month == 1
+        else "not on the first day of the month",
         "day of month": f"on day {day_of_month} of the month",
     }[calendar.removesuffix(" and hour")]
     return f"{place} {hour}".strip() if calendar.endswith("hour") else place

@@ -16,6 +16,7 @@ SHARE_SERVED = 0.9  # of runs that get all the cores they use; too few slow a ru
 STARVED = 1.15  # wanted this many times what was used
 STARVED_RUNS = 8  # newest runs whose unmet wish is met in full
 GROWTH_MAX = 4.0  # at once, over the most that was ever used or allowed
+SECONDS_LEAST = 1e-6  # shorter is no measurement
 SPARE = 0.1  # of a core: so little over a step is sampling noise
 
 
@@ -46,8 +47,8 @@ def cores_for(evidence: Evidence, *, default: float, floor: float, ceiling: floa
 
 def cores_used(evidence: Evidence) -> Floats:
     """Cores busy: the 95th percentile over the run where that was sampled, and never less than the mean."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(evidence.wall_seconds > 0, evidence.cpu_seconds / evidence.wall_seconds, np.nan)
+    seconds = np.where(evidence.wall_seconds > SECONDS_LEAST, evidence.wall_seconds, np.nan)
+    mean = evidence.cpu_seconds / seconds
     return np.fmax(evidence.cores_p95, mean)
 
 

@@ -22,7 +22,9 @@ def forecast(evidence: Evidence, upcoming: Features) -> Forecast:
     cores = _cores(evidence)
     reasons = [words for _, words in found.values() if words]
     if cores is not None:
-        reasons.append(f"cores: {show_cores(cores.p50)} in half of the last runs, up to {show_cores(cores.p90)} in 9 of 10")
+        reasons.append(
+            f"cores: {show_cores(cores.p50)} in half of the last runs, up to {show_cores(cores.p90)} in 9 of 10"
+        )
     return Forecast(
         runs=int(evidence.succeeded.sum()),
         wall_seconds=found[Quantity.WALL_SECONDS][0],

@@ -8,13 +8,15 @@ from flyball.policy.evidence import Floats
 from flyball.policy.outlook import Outlook
 
 # Candidates: these shares of the chances, and steps past the largest value, so that the tail has a price too.
-_SHARES = np.array(
-    [0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97]
-    + [0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0]
+_SHARES = np.concatenate(
+    [
+        [0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97],
+        [0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0],
+    ]
 )
 _BEYOND = np.array([0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5])
 LAST_RESORT = 4.0  # what is asked for, in units of the largest candidate, when even that was too small
-CHANCE_LEAST = 1e-4  # of anything above the failed size; with less, the past has nothing more to say
+CHANCE_LEAST = 0.01  # of anything above the failed size; with less, the past has nothing more to say
 
 
 def cheapest(expected: Outlook, *, failed_attempt_price: float) -> float:
@@ -50,7 +52,9 @@ def _first_step(expected: Outlook, grid: Floats, remaining: float, price: float)
     reached = np.append(0.0, np.cumsum(expected.by_time))
     survive = np.maximum(0.0, 1.0 - reached[np.searchsorted(expected.values, grid, side="right")])
     size = np.exp(grid - grid[0])
-    again = (price - 1.0) * size * survive  # grows to: what failing at this size costs on top, and all after it
+    again = (
+        (price - 1.0) * size * survive
+    )  # grows to: what failing at this size costs on top, and all after it
     again[-1] += LAST_RESORT * size[-1] * survive[-1]
     for i in range(len(grid) - 2, -1, -1):
         again[i] += (size[i + 1 :] * survive[i] + again[i + 1 :]).min()

@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from flyball.model.job import Features
 from flyball.policy.calendar import Season, season
@@ -14,6 +15,7 @@ from flyball.policy.outlook import WINDOW_RUNS, Outlook, outlook
 
 NUMBERS_MAX = 2  # besides the input size; each adds to the time a forecast takes
 KNOWN_SHARE_MIN = 0.5
+LEAST = 1e-6  # bytes or seconds; less is no measurement
 # What ran out of memory needed more than its limit; half as much again stands in until a run has shown how much.
 BEYOND_LIMIT = 1.5
 
@@ -44,9 +46,9 @@ def observe(evidence: Evidence, quantity: Quantity, upcoming: Features) -> Obser
     Finished runs do; where there are none, unfinished ones, as the least it can be.
     """
     values, censored = _values(evidence, quantity)
-    usable = np.isfinite(values) & (values > 0) & (evidence.succeeded | censored)
+    usable = np.isfinite(values) & (values > LEAST) & (evidence.succeeded | censored)
     if not usable.any():
-        usable = np.isfinite(values) & (values > 0)
+        usable = np.isfinite(values) & (values > LEAST)
     rows = np.flatnonzero(usable)
     if not len(rows):
         return None
@@ -96,24 +98,28 @@ def too_small(evidence: Evidence) -> Floats:
 def _unresolved(evidence: Evidence) -> Flags:
     """Out-of-memory attempts whose run has not succeeded since, and that are the last of their run."""
     unresolved = np.zeros(len(evidence), dtype=np.bool_)
-    last = {evidence.run_ids[row]: int(row) for row in np.flatnonzero(evidence.out_of_memory)}
+    last = {evidence.run_ids[row]: row for row in np.flatnonzero(evidence.out_of_memory).tolist()}
     unresolved[list(last.values())] = True
-    done = {evidence.run_ids[row] for row in np.flatnonzero(evidence.succeeded)} if len(evidence.run_ids) else set()
+    done = (
+        {evidence.run_ids[row] for row in np.flatnonzero(evidence.succeeded).tolist()}
+        if len(evidence.run_ids)
+        else set()
+    )
     unresolved[[row for run_id, row in last.items() if run_id in done]] = False
     return unresolved
 
 
 def _seconds(wall_seconds: Floats) -> Floats:
     """How long each run took, the median where that is unknown; relative to it, so that none weighs nothing."""
-    known = wall_seconds[np.isfinite(wall_seconds) & (wall_seconds > 0)]
+    known = wall_seconds[np.isfinite(wall_seconds) & (wall_seconds > LEAST)]
     if not len(known):
         return np.ones(len(wall_seconds))
     typical = float(np.median(known))
-    filled = np.where(np.isfinite(wall_seconds) & (wall_seconds > 0), wall_seconds, typical)
+    filled = np.where(np.isfinite(wall_seconds) & (wall_seconds > LEAST), wall_seconds, typical)
     return np.maximum(filled / typical, 1e-3)
 
 
-def _features(evidence: Evidence, rows: np.ndarray, values: Floats, upcoming: Features) -> Floats:
+def _features(evidence: Evidence, rows: NDArray[np.int64], values: Floats, upcoming: Features) -> Floats:
     """Logarithms of the input size and the numbers that go with the values most, the next run's in the last row.
 
     Only what is known of the next run and varied, or is new in it. Where it is unknown for a past run, the median
@@ -136,12 +142,18 @@ def _features(evidence: Evidence, rows: np.ndarray, values: Floats, upcoming: Fe
 
 def _with_next(past: Floats, upcoming: float | None) -> Floats | None:
     known = np.isfinite(past)
-    if upcoming is None or not np.isfinite(upcoming) or known.sum() < KNOWN_SHARE_MIN * len(past) or not known.any():
+    if (
+        upcoming is None
+        or not np.isfinite(upcoming)
+        or known.sum() < KNOWN_SHARE_MIN * len(past)
+        or not known.any()
+    ):
         return None
     full = np.append(np.where(known, past, np.median(past[known])), float(upcoming))
     if full.min() == full.max():
         return None
-    return np.log(np.maximum(full, 1e-9)) if full.min() > 0 else np.arcsinh(full)
+    scaled: Floats = np.log(full) if full.min() > 0 else np.arcsinh(full)
+    return scaled
 
 
 def _going_together(column: Floats, values: Floats) -> float:

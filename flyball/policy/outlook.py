@@ -60,15 +60,16 @@ def outlook(values: Floats, features: Floats, seconds: Floats) -> Outlook:
     first = min(RUNS_UNSCORED, 1 + n // 4)
     if n <= first:
         centre = np.array([said.upcoming.max()])
-        return _gather(centre, np.zeros((1, 0)), np.ones(1), np.zeros((1, 0)), np.zeros((1, 0)), n)
+        nothing = np.zeros((1, 0))
+        return _gather(centre, nothing, np.ones(1), by_run=nothing, by_time=nothing, runs=n)
     past, errors = said.past[:, first:], said.errors[:, first:]
     alike = _alike(said.novelty, first) * np.exp2(-np.arange(n - first, 0, -1) / HALF_LIFE_RUNS)
     weights = _model_weights(values[first:], past, alike * seconds[first:])
     used = weights > NEGLIGIBLE * weights.max()
     past, errors, upcoming = past[used], errors[used], said.upcoming[used]
     near = np.exp(-np.abs(past - upcoming[:, None]) / SIZE_WIDTH) + SIZE_ELSEWHERE
-    by_run = near * alike
-    return _gather(upcoming, errors, weights[used] / weights[used].sum(), by_run, by_run * seconds[first:], n)
+    models, by_run = weights[used] / weights[used].sum(), near * alike
+    return _gather(upcoming, errors, models, by_run=by_run, by_time=by_run * seconds[first:], runs=n)
 
 
 def _alike(novelty: Floats, first: int) -> Floats:
@@ -89,14 +90,16 @@ def _model_weights(values: Floats, past: Floats, weights: Floats) -> Floats:
     return weight
 
 
-def _gather(centres: Floats, errors: Floats, models: Floats, by_run: Floats, by_time: Floats, n: int) -> Outlook:
+def _gather(
+    centres: Floats, errors: Floats, models: Floats, *, by_run: Floats, by_time: Floats, runs: int
+) -> Outlook:
     """All models' errors around what they say of the next run, and the assumed spread for what is yet unseen."""
     points = (centres[:, None] + errors)[:, :, None] + _BLUR
     assumed = centres[:, None] + _LAPLACE
     values = np.concatenate([points.ravel(), assumed.ravel()])
     order = np.argsort(values)
     run, time = (_chances(models, weights)[order] for weights in (by_run, by_time))
-    return Outlook(values=values[order], by_run=run, by_time=time, runs=n)
+    return Outlook(values=values[order], by_run=run, by_time=time, runs=runs)
 
 
 def _chances(models: Floats, weights: Floats) -> Floats:

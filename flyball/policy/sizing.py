@@ -18,9 +18,13 @@ from flyball.policy.outlook import Outlook
 
 # After running out of memory: at least this much more by the number of failures, so that a few reach any size ...
 GROWTH_MIN = (1.1, 1.3, 2.0)
-# ... and at most this much at once, so that one odd run does not ask for the largest machine there is.
+# ... and at most this much at once beyond what runs have shown, so that one odd run does not ask for the largest
+# machine there is.
 GROWTH_MAX = 4.0
-ABOVE_FAILED = 1.1  # what is asked for after the job's last attempts ran out of memory, in units of their limit
+ABOVE_LARGEST = 1.1
+ABOVE_FAILED = (
+    1.1  # what is asked for after the job's last attempts ran out of memory, in units of their limit
+)
 SAME_INPUT = 0.1  # log units
 # Sizes are rounded up in steps of at most 1/128 of themselves, so that close forecasts give the same size.
 STEPS_PER_DOUBLING = 128
@@ -33,7 +37,9 @@ class Appetite(msgspec.Struct, frozen=True, kw_only=True):
     it, once for the machine it kept from others or had to boot, once for whoever waits.
     """
 
-    hit_limit_share_max: float | None = None  # at most this share of runs may hit the limit; None: only the price
+    hit_limit_share_max: float | None = (
+        None  # at most this share of runs may hit the limit; None: only the price
+    )
     failed_attempt_price: float = 3.0
 
 
@@ -59,10 +65,14 @@ def size_next(
     `default` (else `floor`) is given for what no run has shown. Always within floor and ceiling; `gpus` come from it.
     """
     start = default or floor
-    cores, why_cores = cores_for(evidence, default=start.cpu_cores, floor=floor.cpu_cores, ceiling=ceiling.cpu_cores)
+    cores, why_cores = cores_for(
+        evidence, default=start.cpu_cores, floor=floor.cpu_cores, ceiling=ceiling.cpu_cores
+    )
     seen = observe(evidence, Quantity.MEMORY_BYTES, upcoming)
     if seen is None:
-        what = "no run of this job is known yet" if not len(evidence) else "no run of this job tells its memory"
+        what = (
+            "no run of this job is known yet" if not len(evidence) else "no run of this job tells its memory"
+        )
         memory_bytes = _between(start.memory_bytes, floor, ceiling)
         why = f"memory {show_bytes(memory_bytes)}: {what}, the default"
         size = Size(cpu_cores=cores, memory_bytes=memory_bytes, gpus=start.gpus)
@@ -94,13 +104,15 @@ def size_after_out_of_memory(
     """The size for the same run again; None when the ceiling was already too small.
 
     The cheapest next step among what its history says of runs that need more than the failed limit, at least 10 %
-    more (30 % after two failures, double after three), at most 4 times; where history knows of nothing larger, double.
+    more (30 % after two failures, double after three), at most 4 times or what the largest run used; where history
+    knows of nothing larger, double.
     """
     if failed_limit_bytes >= ceiling.memory_bytes:
         return None
     growth_min = GROWTH_MIN[min(max(failed_attempts, 1), len(GROWTH_MIN)) - 1]
-    wanted, source = _next_step(evidence, upcoming, failed_limit_bytes, growth_min, appetite)
-    bounded = min(max(wanted, growth_min * failed_limit_bytes), GROWTH_MAX * failed_limit_bytes)
+    wanted, largest, source = _next_step(evidence, upcoming, failed_limit_bytes, growth_min, appetite)
+    growth_max_bytes = max(GROWTH_MAX * failed_limit_bytes, ABOVE_LARGEST * largest)
+    bounded = min(max(wanted, growth_min * failed_limit_bytes), growth_max_bytes)
     memory_bytes = _between(max(_rounded_up(bounded), failed_limit_bytes + 1), floor, ceiling)
     cores, why_cores = cores_for(
         evidence, default=floor.cpu_cores, floor=floor.cpu_cores, ceiling=ceiling.cpu_cores
@@ -112,8 +124,10 @@ def size_after_out_of_memory(
 
 def _next_step(
     evidence: Evidence, upcoming: Features, failed_bytes: int, growth_min: float, appetite: Appetite
-) -> tuple[float, str]:
+) -> tuple[float, float, str]:
+    """The step wanted, the largest run's bytes (0: no run), and where the step comes from."""
     seen = observe(evidence, Quantity.MEMORY_BYTES, upcoming)
+    largest = float(seen.values.max()) if seen is not None else 0.0
     if seen is not None:
         step = cheapest_above(
             seen.outlook(),
@@ -122,9 +136,8 @@ def _next_step(
             failed_attempt_price=appetite.failed_attempt_price,
         )
         if step is not None:
-            return math.exp(step), f"the cheapest step by what {_runs(len(seen.values))} used"
-    largest = float(seen.values.max()) if seen is not None else 0.0
-    return max(2.0 * failed_bytes, 1.1 * largest), "doubled: no run has shown how much more"
+            return math.exp(step), largest, f"the cheapest step by what {_runs(len(seen.values))} used"
+    return max(2.0 * failed_bytes, ABOVE_LARGEST * largest), largest, "no run has shown how much more"
 
 
 def _priced(expected: Outlook, appetite: Appetite) -> float:
@@ -150,7 +163,7 @@ def _shown_too_small(evidence: Evidence, upcoming: Features) -> float:
 
 
 def _rounded_up(amount_bytes: float) -> int:
-    step = max(1, 2 ** math.floor(math.log2(amount_bytes)) // STEPS_PER_DOUBLING)
+    step = max(1, int(2 ** math.floor(math.log2(amount_bytes))) // STEPS_PER_DOUBLING)
     step = max(step, MIB) if amount_bytes > 64 * MIB else step
     return math.ceil(amount_bytes / step) * step
 
@@ -164,7 +177,9 @@ def _why(memory_bytes: int, seen: Observations, expected: Outlook, hits: float, 
     which, values = "", seen.values
     if seen.features.shape[1] and upcoming.input_bytes:
         like = np.abs(np.log(np.maximum(seen.inputs, 1.0) / max(upcoming.input_bytes, 1))) < SAME_INPUT
-        which, values = (" of this input size", values[like]) if like.any() else (" of other input sizes", values)
+        which, values = (
+            (" of this input size", values[like]) if like.any() else (" of other input sizes", values)
+        )
     if seen.season is not None:
         which += f", {'heavy ones' if seen.season.heavy else 'like those'} {seen.season.words}"
     if which.startswith(" of other"):
@@ -183,10 +198,10 @@ def _why(memory_bytes: int, seen: Observations, expected: Outlook, hits: float, 
 
 
 def _share(share: float) -> str:
-    return "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    return (
+        "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    )
 
 
 def _runs(count: int) -> str:
     return f"{count} run" if count == 1 else f"{count} runs"
-
-

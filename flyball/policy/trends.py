@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from flyball.policy.evidence import Floats
 
@@ -13,13 +12,17 @@ ABOVE_MAX, BELOW_MIN = np.log(4.0), np.log(2.0)
 SHORT_RUNS, LONG_RUNS = 4.0, 16.0  # half-lives of "as it was lately"
 # Widths in log units: inputs within 2 % are the same, within 10 % alike, within 50 % a neighbourhood.
 SAME, ALIKE, NEAR = 0.02, 0.1, 0.4
-CURVE = 0.3  # width of the correction of a line by its misses nearby
+CURVE, CURVE_FLOOR = (
+    0.3,
+    1e-3,
+)  # width of the correction of a line by its misses nearby, and the weight of others
 FAINT = 1e-9  # weight of everything else, so that a lone input falls back on the mean of all
 
 # A Gaussian process in log units: variances of level, slope, smooth and narrow part, and noise. Only their ratios
 # matter: what it says about spread is replaced by its record.
 _LEVEL, _SLOPE, _SMOOTH, _NARROW, _NOISE = 9.0, 0.5, 0.3, 0.1, 0.006
 _SMOOTH_WIDTH, _NARROW_WIDTH = 1.0, 0.05
+ERROR_MOST = 5.0  # log units, 150 times
 _FEATURE_SPAN = 8.0  # log units; beyond, the slope is not followed
 
 
@@ -38,75 +41,91 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def ask(values: Floats, features: Floats) -> Said:
     """What every model says. `values`: n logarithms, oldest first. `features`: n + 1 rows, the next run's last."""
-    distances = np.abs(features[:, None, :] - features[None, :, :])
-    total = distances.sum(axis=2)
-    predictions = _Asking(values).of_time()
-    if features.shape[1]:
-        predictions += _by_feature(_Asking(values), features[:, 0], distances)
+    distances = [np.abs(column[:, None] - column[None, :]) for column in features.T]
+    total = sum(distances, np.zeros((len(features), len(features))))
+    past = _only_earlier(total)
+    predictions = _by_time(values)
+    if distances:
+        predictions += _by_feature(values, features[:, 0], [_only_earlier(one) for one in distances])
     plain = np.array(predictions)
     process, errors = _gaussian_process(values, features, total)
-    past = np.vstack([plain[:, :-1], process[:-1]])
     return Said(
-        past=past,
+        past=np.vstack([plain[:, :-1], process[:-1]]),
         errors=np.vstack([values - plain[:, :-1], errors]),
         upcoming=np.append(plain[:, -1], process[-1]),
-        novelty=_novelty(total),
+        novelty=past.min(axis=1),
     )
 
 
-class _Asking:
-    """Weighted means of the earlier values, one for each run and the next."""
-
-    def __init__(self, values: Floats) -> None:
-        n = len(values)
-        index = np.arange(n + 1)
-        self.values, self.index = values, index
-        self.earlier = (index[:, None] > index[None, :n]).astype(np.float64)
-        self.age = np.maximum(index[:, None] - index[None, :n], 0).astype(np.float64)
-
-    def mean(self, weights: Floats, of: Floats | None = None) -> Floats:
-        """With nothing before it, the first run's own value stands in (its error is never used)."""
-        values = self.values if of is None else of
-        weights = weights * self.earlier
-        sums = weights.sum(axis=1)
-        sums[0] = 1.0
-        means: Floats = (weights @ values) / np.maximum(sums, 1e-300)
-        means[0] = values[0]
-        return means
-
-    def lately(self, half_life_runs: float) -> Floats:
-        fading: Floats = np.exp2(-self.age / half_life_runs)
-        return fading
-
-    def of_time(self) -> list[Floats]:
-        everything = np.ones_like(self.age)
-        return [self.mean(everything), self.mean(self.lately(SHORT_RUNS)), self.mean(self.lately(LONG_RUNS))]
+def _only_earlier(distances: Floats) -> Floats:
+    """Rows are all runs and the next, columns all runs: infinitely far from those that came later."""
+    n = len(distances) - 1
+    earlier: Floats = distances[:, :n].copy()
+    earlier[np.triu_indices(n)] = np.inf
+    return earlier
 
 
-def _by_feature(asking: _Asking, first: Floats, distances: Floats) -> list[Floats]:
+def _fading(n: int, half_life_runs: float) -> Floats:
+    """Weights of runs by age. In a mean only their ratios matter, so that one vector serves all moments."""
+    fading: Floats = np.exp2((np.arange(n) - n) / half_life_runs)
+    return fading
+
+
+def _by_time(values: Floats) -> list[Floats]:
+    """The mean of all earlier runs, and of those lately."""
+    n = len(values)
+    return [
+        _mean(_before(weight * values), _before(weight), values[0])
+        for weight in (np.ones(n), _fading(n, SHORT_RUNS), _fading(n, LONG_RUNS))
+    ]
+
+
+def _mean(sums: Floats, weights: Floats, first: float) -> Floats:
+    """With nothing before it, the first run's own value stands in (its error is never used)."""
+    mean: Floats = sums / np.maximum(weights, 1e-300)
+    mean[0] = first
+    return mean
+
+
+def _near_mean(kernel: Floats, weight: Floats, values: Floats, first: float) -> Floats:
+    """The mean of the earlier values, those that the kernel holds to be near counting most."""
+    sums = kernel @ np.column_stack([weight * values, weight])
+    return _mean(sums[:, 0] + FAINT * _before(weight * values), sums[:, 1] + FAINT * _before(weight), first)
+
+
+def _by_feature(values: Floats, first: Floats, distances: list[Floats]) -> list[Floats]:
     """Models of the main feature, and of it together with each other one."""
-    values, n = asking.values, len(asking.values)
-    near = distances[:, :n, 0]
+    n, near, start = len(values), distances[0], values[0]
+    same, alike, around, curve = (np.exp(-near / width) for width in (SAME, ALIKE, NEAR, CURVE))
+    all_runs = np.ones(n)
     power, straight = _power_law(values, first), _straight_line(values, first)
-    local = np.exp(-near / CURVE) + 1e-3
-    alike = np.exp(-near / ALIKE)
     said = [
         power,
         straight,
-        power + asking.mean(local, values - power[:-1]),
-        straight + asking.mean(local, values - straight[:-1]),
-        asking.mean(np.exp(-near / SAME) + FAINT),
-        asking.mean(alike + FAINT),
-        asking.mean((alike + FAINT) * asking.lately(SHORT_RUNS)),
-        asking.mean((alike + FAINT) * asking.lately(LONG_RUNS)),
-        asking.mean(np.exp(-near / NEAR) + FAINT),
+        power + _near_mean(curve + CURVE_FLOOR * np.isfinite(near), all_runs, values - power[:-1], 0.0),
+        straight + _near_mean(curve + CURVE_FLOOR * np.isfinite(near), all_runs, values - straight[:-1], 0.0),
+        _near_mean(same, all_runs, values, start),
+        _near_mean(alike, all_runs, values, start),
+        _near_mean(alike, _fading(n, SHORT_RUNS), values, start),
+        _near_mean(alike, _fading(n, LONG_RUNS), values, start),
+        _near_mean(around, all_runs, values, start),
     ]
-    for other in range(1, distances.shape[2]):
-        both = distances[:, :n, 0] + distances[:, :n, other]
-        said += [asking.mean(np.exp(-both / width) + 1e-6 * alike + 1e-12) for width in (ALIKE, NEAR)]
-    highest = np.maximum.accumulate(np.append(values[0], values)) + ABOVE_MAX
-    lowest = np.minimum.accumulate(np.append(values[0], values)) - BELOW_MIN
-    return [np.clip(one, lowest, highest) for one in said]
+    for other in distances[1:]:
+        both = near + other
+        said += [
+            _near_mean(np.exp(-both / width) + 1e-6 * alike, all_runs, values, start)
+            for width in (ALIKE, NEAR)
+        ]
+    return [_bounded(one, values) for one in said]
+
+
+def _bounded(said: Floats, values: Floats) -> Floats:
+    """Not further past the runs seen before each than a model may be followed."""
+    seen = np.append(values[0], values)
+    bounded: Floats = np.clip(
+        said, np.minimum.accumulate(seen) - BELOW_MIN, np.maximum.accumulate(seen) + ABOVE_MAX
+    )
+    return bounded
 
 
 def _before(values: Floats) -> Floats:
@@ -164,15 +183,8 @@ def _gaussian_process(values: Floats, features: Floats, distances: Floats) -> tu
     cover[-1, :n], cover[-1, n] = shifted, 0.0
     cover[:, -1] = cover[-1, :]
     cover[-1, -1] = 1.0 + float(shifted @ shifted) * 10 / _NOISE  # large enough for the factor to exist
-    factor: NDArray[np.float64] = np.linalg.cholesky(cover)
+    factor = np.asarray(np.linalg.cholesky(cover), dtype=np.float64)
     standard, deviation = factor[-1, :n], np.diag(factor)[: n + 1]
     upcoming = float(factor[n, :n] @ standard)
     said = np.append(shifted - deviation[:n] * standard, upcoming) + values[0]
-    return said, standard * deviation[n]
-
-
-def _novelty(distances: Floats) -> Floats:
-    """The distance of each run to the nearest before it; infinite for the first."""
-    earlier = np.tril(np.ones(distances.shape, dtype=np.bool_), -1)
-    nearest: Floats = np.where(earlier, distances, np.inf).min(axis=1)
-    return nearest
+    return _bounded(said, values), np.clip(standard * deviation[n], -ERROR_MOST, ERROR_MOST)
