@@ -76,9 +76,12 @@ def _bridged(highest: list[float | None], touched: list[bool]) -> list[float | N
     return bridged
 
 
+_LEAST_TOP = 1e-300  # below it, steps of an axis vanish in rounding
+
+
 def axis_top(highest: float, *, binary: bool = False) -> float:
     """The smallest round number at or above `highest`: 2, 4, 8... of a binary unit, or 1, 2, 2.5, 4, 5, 8 x 10**n."""
-    if not highest > 0 or not math.isfinite(highest):
+    if not highest > _LEAST_TOP or not math.isfinite(highest):
         return 1.0
     if binary:
         unit = 1024.0 ** math.floor(math.log(highest, 1024) + 1e-12)

@@ -10,7 +10,6 @@ import pytest
 
 from flyball.meter.streams import same_open_file
 
-
 # Each in a process with one thread, as the wrapper is: another thread would take the signal instead.
 TOLD_ONCE = """
 before = signal.getsignal(signal.SIGUSR1), signal.pthread_sigmask(signal.SIG_BLOCK, ())
