@@ -8,7 +8,7 @@ import numpy as np
 from flyball.policy.evidence import Floats
 from flyball.policy.trends import ask
 
-WINDOW_RUNS = 224  # newest runs that are looked at; what is older speaks for them less and less
+WINDOW_RUNS = 160  # newest runs that are looked at; what is older speaks for them less and less
 HALF_LIFE_RUNS = 200.0
 RUNS_UNSCORED = 3  # first runs, that no model could know
 
