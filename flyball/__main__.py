@@ -15,13 +15,21 @@ def main() -> int:
         return 0
     from flyball.app.shown_errors import exit_code_of
 
+    return exit_code_of(lambda: _command(arguments))
+
+
+def _command(arguments: list[str]) -> int:
     if arguments[:1] == ["run"]:
-        from flyball.app.cli_run import run_command
+        from flyball.app.run_flags import plain_options
 
-        return exit_code_of(run_command, arguments[1:], name="flyball run")
-    from flyball.app.cli import cli
+        options = plain_options(arguments[1:])
+        if options is not None:
+            from flyball.app.run_command import run_command
 
-    return exit_code_of(cli, arguments, name="flyball")
+            return run_command(options)
+    from flyball.app.cli import run_cli
+
+    return run_cli(arguments)
 
 
 if __name__ == "__main__":

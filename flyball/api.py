@@ -50,7 +50,7 @@ def run(
         "timeout": timeout,
         "stalled_after": stalled_after,
         "grace": grace,
-        "retries": retries,
+        "retries": str(retries),
         "log": None,
         "leave_background": False,
         "workdir": None if workdir is None else os.fspath(workdir),

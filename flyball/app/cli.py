@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +30,18 @@ def cli() -> None:
 
     Start with: flyball run -- COMMAND
     """
+
+
+def run_cli(arguments: Sequence[str]) -> int:
+    """The exit code of what the arguments ask for. Raises: FlyballError."""
+    try:
+        code = cli.main(args=list(arguments), prog_name="flyball", standalone_mode=False)
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return code if isinstance(code, int) else 0
 
 
 def client() -> Client:

@@ -1,16 +1,12 @@
-"""`flyball run`: parse, hand over, render."""
+"""`flyball run` for the command-line library: its help and its messages. What it does is in run_command.py."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from flyball.app.shown_errors import say
-
-if TYPE_CHECKING:
-    from flyball.engine.one_run import Finished
+from flyball.app.run_flags import FLAGS
 
 EPILOG = """\b
 Exit codes: the command's own; 124 timed out or stalled; 125 flyball itself failed before the command started;
@@ -24,133 +20,35 @@ Examples:
 """
 
 
-@click.command(
-    "run",
-    epilog=EPILOG,
-    context_settings={
-        "ignore_unknown_options": False,
-        "allow_interspersed_args": False,
-        "help_option_names": ["-h", "--help"],
-    },
-)
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("-n", "--name", help="Name of the job. Default: derived from the command.")
-@click.option(
-    "-i",
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="PATH_OR_URL",
-    help="Input whose bytes explain the run: a file, folder, s3://, gs://, az://, https://, or @FILE with one path a line.",
-)
-@click.option(
-    "-p",
-    "--param",
-    "params",
-    multiple=True,
-    metavar="K=V",
-    help="A parameter that may explain what the run needs.",
-)
-@click.option(
-    "-t",
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="K=V",
-    help="Customer, team or unit of work, for accounting.",
-)
-@click.option(
-    "-e",
-    "--env",
-    "env",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    help="Environment of the command. Values are never recorded.",
-)
-@click.option(
-    "--env-file",
-    "env_files",
-    multiple=True,
-    metavar="FILE",
-    help="NAME=VALUE lines. Values are never recorded.",
-)
-@click.option(
-    "-m",
-    "--memory",
-    metavar="SIZE",
-    help="Limit: 2GiB; 512MiB..8GiB to come back bigger after running out; auto for what was planned.",
-)
-@click.option("-c", "--cpus", metavar="CORES", help="Limit: 1.5, or auto for what was planned.")
-@click.option("--timeout", metavar="TIME", help="End it after this long, e.g. 2h.")
-@click.option(
-    "--stalled-after", metavar="TIME", help="End it after this long without CPU, IO or output, e.g. 20m."
-)
-@click.option(
-    "--grace", metavar="TIME", default="10s", show_default=True, help="Between SIGTERM and SIGKILL."
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(0, 10),
-    default=0,
-    show_default=True,
-    help="Start it again this often after a failure.",
-)
-@click.option(
-    "--log/--no-log",
-    "log",
-    default=None,
-    help="Keep its output for flyball logs. Default: unless it goes to a terminal.",
-)
-@click.option(
-    "--leave-background", is_flag=True, help="Do not end what the command leaves running in the background."
-)
-@click.option("-C", "--workdir", metavar="FOLDER", help="Run it in this folder.")
-@click.option("-q", "--quiet", is_flag=True, help="No summary.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="The receipt as one line of JSON on stdout after the command has ended.",
-)
-@click.option("--receipt", "receipt_file", metavar="FILE", help="Write the receipt as JSON to this file.")
-def run_command(**options: Any) -> int:
+def _options() -> list[click.Parameter]:
+    shown: list[click.Parameter] = [
+        click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED)
+    ]
+    for flag in FLAGS:
+        if flag.metavar is None:
+            more: dict[str, Any] = {"is_flag": True, "flag_value": flag.sets, "default": None}
+        else:
+            more = {"metavar": flag.metavar, "multiple": flag.several, "default": flag.default}
+            more |= {"show_default": flag.default is not None}
+        shown.append(click.Option([*flag.names, flag.to], help=flag.help, **more))
+    return shown
+
+
+def _run(**options: Any) -> int:
     """Run COMMAND, record what it used, and say what the next run should get.
 
     Nothing about the command changes: its input, output, signals and exit code are its own.
     """
-    from flyball.app.request import request_of
-    from flyball.app.wiring import client_for_run, tidy_in_background
+    from flyball.app.run_command import run_command as run
 
-    client, warnings = client_for_run()
-    request, more = request_of(options, client)
-    quiet = bool(options["quiet"])
-    finished = client.run(request, tell=_silent if quiet else say)
-    for warning in (*warnings, *more, *finished.warnings):
-        say(f"warning: {warning}")
-    _show(finished, options)
-    if finished.is_time_to_tidy:
-        tidy_in_background()
-    return finished.exit_code
+    return run(options)
 
 
-def _show(finished: Finished, options: dict[str, Any]) -> None:
-    from flyball.app import run_output
-
-    if not options["quiet"]:
-        print(run_output.summary(finished), file=sys.stderr, flush=True)  # noqa: T201
-    if options["as_json"]:
-        print(run_output.receipt_line(finished), flush=True)  # noqa: T201
-    if options["receipt_file"]:
-        _write_receipt(options["receipt_file"], run_output.receipt_line(finished))
-
-
-def _write_receipt(file: str, line: str) -> None:
-    try:
-        with open(file, "w", encoding="utf-8") as out:  # noqa: PTH123 - pathlib is not loaded on this path
-            out.write(line + "\n")
-    except OSError as error:
-        say(f"warning: cannot write --receipt {file}: {error.strerror}")
-
-
-def _silent(_: str) -> None:
-    return
+run_command = click.Command(
+    "run",
+    callback=_run,
+    params=_options(),
+    help=_run.__doc__,
+    epilog=EPILOG,
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
+)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from flyball.app.run_flags import RETRIES_MAX
 from flyball.app.run_options import cpus_ask, environment, memory_ask, numbers_and_words, pairs
 from flyball.engine.one_run import Request
 from flyball.errors import FlyballError, InputError
@@ -22,7 +22,7 @@ from flyball.policy.run_ids import run_id_at
 if TYPE_CHECKING:
     from flyball.client import Client
 
-LOG_CHOICE = {None: "auto", True: "always", False: "never"}
+LOG_CHOICE: dict[bool | None, str] = {None: "auto", True: "always", False: "never"}
 
 
 def request_of(options: Mapping[str, Any], client: Client) -> tuple[Request, list[str]]:
@@ -53,7 +53,7 @@ def request_of(options: Mapping[str, Any], client: Client) -> tuple[Request, lis
         timeout_seconds=_seconds(options["timeout"]),
         stalled_after_seconds=_seconds(options["stalled_after"]),
         grace_seconds=parse_seconds(options["grace"]),
-        retries=options["retries"],
+        retries=_retries(options["retries"]),
         log=LOG_CHOICE[options["log"]],
         end_background=not options["leave_background"],
     )
@@ -79,7 +79,7 @@ def run_spec(
     numbers, words = numbers_and_words(params)
     features, warnings = features_of(inputs, client)
     run = RunSpec(
-        run_id=run_id_at(now_seconds, SystemRandom()),
+        run_id=run_id_at(now_seconds, chance=int.from_bytes(os.urandom(4), "big")),
         job=identity.job,
         job_reason=identity.why,
         command=redact(command),
@@ -133,6 +133,12 @@ def _workdir(folder: str | None) -> str | None:
     if not os.path.isdir(folder):  # noqa: PTH112
         raise InputError(f"--workdir {folder} is not a folder")
     return os.path.abspath(folder)  # noqa: PTH100
+
+
+def _retries(text: str) -> int:
+    if not text.isdecimal() or int(text) > RETRIES_MAX:
+        raise InputError(f"--retries {text} is not a number from 0 to {RETRIES_MAX}", hint="--retries 2")
+    return int(text)
 
 
 def _seconds(text: str | None) -> float | None:

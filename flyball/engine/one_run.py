@@ -220,7 +220,7 @@ class _OneRun:
             if self._store is None:
                 self._store = self._with.open_store()
             self._store.append(opening.facts())
-            record_leftovers(self._with.spool, self._store, self._with.cost_of, mine=(opening.attempt_id,))
+            record_leftovers(self._with.spool, self._store, self._with.cost_of)
         except StoreError as error:
             self._warnings.append(str(error))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -210,21 +209,23 @@ class HistoryPlanner:
         return self._store().rows(job, newest=NEWEST_ATTEMPTS)
 
     def _kept_file(self, job: str) -> Path:
-        return self._cache_folder / (hashlib.sha256(job.encode()).hexdigest()[:32] + ".json")
+        return (
+            self._cache_folder / f"{zlib.crc32(job.encode()):08x}.json"
+        )  # two jobs may share one: see _kept
 
     def _kept(self, job: str) -> KeptPlan | None:
         try:
-            return msgspec.json.decode(self._kept_file(job).read_bytes(), type=KeptPlan)
+            kept = msgspec.json.decode(self._kept_file(job).read_bytes(), type=KeptPlan)
         except (OSError, msgspec.DecodeError):
             return None  # a cache: whatever is wrong with it, a new plan is made
+        return kept if kept.plan.job == job else None
 
     def _keep(self, kept: KeptPlan) -> None:
         file = self._kept_file(kept.plan.job)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=file.parent)
-            with os.fdopen(handle, "wb") as out:
-                out.write(msgspec.json.encode(kept))
-            Path(name).replace(file)
+            partial = file.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(msgspec.json.encode(kept))
+            partial.replace(file)
         except OSError:
             return  # the next run makes a new plan

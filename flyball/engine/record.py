@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from flyball.engine.spool import Opening, Spool, decode_receipt
 from flyball.meter.recover import recover
@@ -25,22 +25,25 @@ def ended(opening: Opening, receipt: Receipt, cost: Cost) -> AttemptEnded:
     )
 
 
-def record_leftovers(spool: Spool, store: Store, cost_of: CostOf, *, mine: Sequence[str] = ()) -> list[str]:
-    """Ids of attempts whose wrapper had died before recording them, now recorded. `mine` are left alone.
+def record_leftovers(spool: Spool, store: Store, cost_of: CostOf) -> list[str]:
+    """Ids of attempts whose owner had died before recording them, now recorded. Those of the living are left alone.
 
     Appending twice is harmless (the fold keeps the first), so a crash between append and close is too.
     """
     recorded = []
     for attempt_id in spool.unrecorded():
-        if attempt_id in mine:
+        if spool.is_owned(attempt_id):
             continue
         opening = spool.opening(attempt_id)
         if opening is None:  # died before the command could start: there is nothing to record
             spool.close(attempt_id)
             continue
         recovery = recover(str(spool.folder(attempt_id)))
-        if recovery.receipt is None:
-            continue  # the command is still running
+        if recovery.state == "running":  # without its wrapper
+            continue
+        if recovery.receipt is None:  # there was no time to start the command
+            spool.close(attempt_id)
+            continue
         receipt = decode_receipt(recovery.receipt)
         facts: list[AnyFact] = [*opening.facts(), ended(opening, receipt, cost_of(receipt))]
         store.append(facts)

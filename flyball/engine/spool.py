@@ -1,7 +1,7 @@
 """Folders of attempts: made before the command starts, closed once everything about it is in the store.
 
     HOME/runs/<attempt_id>/   run.json (ours), intent.json, samples.csv, log, outcome.json (the wrapper's)
-    HOME/open/<attempt_id>    an empty file: the store does not know yet how this attempt ended
+    HOME/open/<attempt_id>    the process that will record how this attempt ended; the store does not know yet
 
 A crash at any instant leaves either no marker (nothing had started, or all is recorded) or a marker and the folder
 to record it from.
@@ -9,10 +9,12 @@ to record it from.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
+from flyball.meter.process import boot_id, is_alive, start_ticks
 from flyball.model.facts import AttemptStarted, RunSubmitted
 from flyball.model.job import RunSpec
 from flyball.model.receipt import Limits, Receipt
@@ -40,6 +42,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class _Owner(msgspec.Struct, frozen=True):
+    pid: int
+    started_ticks: int | None
+    boot_id: str | None
+
+
 class Spool:
     """The folders below one home."""
 
@@ -55,12 +63,22 @@ class Spool:
         folder.mkdir(parents=True, mode=0o700)
         self._open.mkdir(exist_ok=True)
         (folder / "run.json").write_bytes(msgspec.json.encode(opening))
-        (self._open / opening.attempt_id).touch()
+        pid = os.getpid()
+        owner = _Owner(pid=pid, started_ticks=start_ticks(pid), boot_id=boot_id())
+        (self._open / opening.attempt_id).write_bytes(msgspec.json.encode(owner))
         return folder
 
     def close(self, attempt_id: str) -> None:
         """The store knows how it ended; doing it again changes nothing."""
         (self._open / attempt_id).unlink(missing_ok=True)
+
+    def is_owned(self, attempt_id: str) -> bool:
+        """Whether the process that opened it still lives: then it is its business to record the end."""
+        try:
+            owner = msgspec.json.decode((self._open / attempt_id).read_bytes(), type=_Owner)
+        except (OSError, msgspec.DecodeError):
+            return False
+        return is_alive(owner.pid, owner.started_ticks, owner.boot_id)
 
     def unrecorded(self) -> list[str]:
         """Attempts whose end the store may not know, oldest first; the ones now running are among them."""

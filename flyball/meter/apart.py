@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flyball.meter.order import CannotLimit, Order
@@ -42,7 +41,7 @@ def run_apart(order: Order, while_running: Callable[[], None] | None) -> dict[st
     os.close(ask_read)
     os.close(answer_write)
     with open(ask_write, "w", encoding="utf-8") as ask:
-        json.dump(asdict(order), ask)
+        json.dump(order._asdict(), ask)
     error = _run_beside(while_running)
     answer, interrupted = _wait(wrapper, answer_read)
     if "cannot_limit" in answer:

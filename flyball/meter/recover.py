@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.meter import record
 from flyball.meter.counters import Reading
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 CAUSE = "the wrapper was killed; figures are up to its last sample, or the kernel's own"
 
 
-@dataclass(frozen=True)
-class Recovery:
+class Recovery(NamedTuple):
     """closed: it has its outcome; running: leave it alone; ended: it had none and was closed now.
 
     "ended" without a receipt: there is no intent, so nothing was started.
