@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 from flyball import __version__
@@ -22,14 +24,33 @@ def _command(arguments: list[str]) -> int:
     if arguments[:1] == ["run"]:
         from flyball.app.run_flags import plain_options
 
+        gc.disable()  # while loading; what is loaded stays, so looking through it again and again is for nothing
         options = plain_options(arguments[1:])
         if options is not None:
+            _load_msgspec()
             from flyball.app.run_command import run_command
 
-            return run_command(options)
+            return _leave_at_once(run_command(options))
     from flyball.app.cli import run_cli
 
     return run_cli(arguments)
+
+
+def _load_msgspec() -> None:
+    """Without typing_extensions, which it takes where it is installed: 5 of our 80 ms, for nothing that Python 3.11 lacks."""
+    name = "typing_extensions"
+    if name not in sys.modules:
+        sys.modules[name] = None  # type: ignore[assignment]  # as the import system says: not to be had
+        import msgspec  # noqa: F401
+
+        del sys.modules[name]
+
+
+def _leave_at_once(code: int) -> int:
+    """Ends the process without taking the interpreter apart, which takes as long as recording the run did."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -18,15 +19,14 @@ from flyball.model.facts import AnyFact, JobRenamed
 from flyball.model.history import AttemptRow, RunState
 from flyball.model.job import Features
 from flyball.model.plan import Choice, Plan
-from flyball.model.samples import Samples
-from flyball.model.summary import JobSummary
-from flyball.policy.summary import summarise
-from flyball.ports.catalog import Catalog
 from flyball.ports.store import Store
 
 if TYPE_CHECKING:
     from flyball.model.resource import Size
+    from flyball.model.samples import Samples
+    from flyball.model.summary import JobSummary
     from flyball.policy.placement import Ranking, Wanted
+    from flyball.ports.catalog import Catalog
 
 RUNS_LOOKED_THROUGH = 100_000  # for the beginning or end of a run's id
 
@@ -44,7 +44,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     code_version: Callable[[str], str | None]
     place_of: Callable[[str], Callable[[str], str]]
     default_tags: dict[str, str]
-    scratch: Callable[[], Path]
+    scratch: Callable[[], AbstractContextManager[str]]
     now_seconds: Callable[[], float]
     memory_of_machine_bytes: Callable[[], int]
     cost_of: CostOf
@@ -62,7 +62,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     log_bytes_removed: int
 
 
-class JobView(msgspec.Struct, frozen=True, kw_only=True):
+class JobView(NamedTuple):
     """A job as `flyball show` needs it."""
 
     summary: JobSummary
@@ -107,7 +107,9 @@ class Client:
         """The commit that a folder is at, None outside a repository."""
         return self._world.code_version(folder)
 
-    def run(self, request: Request, tell: Callable[[str], None]) -> Finished:
+    def run(
+        self, request: Request, tell: Callable[[str], None], prepare: Callable[[], None] = lambda: None
+    ) -> Finished:
         """Run it on this machine and wait. Raises: CannotLimit, InputError before it has started."""
         open_store = cache(
             self._world.open_store
@@ -121,11 +123,14 @@ class Client:
             now_seconds=self._world.now_seconds,
             memory_of_machine_bytes=self._world.memory_of_machine_bytes,
             tell=tell,
+            prepare=prepare,
         )
         return run_here(request, machinery)
 
     def jobs(self) -> list[JobSummary]:
         """One line a job, the one that ran last first."""
+        from flyball.policy.summary import summarise
+
         return summarise(self.store.rows())
 
     def kept_plan(self, job: str) -> Plan | None:
@@ -134,6 +139,8 @@ class Client:
 
     def job(self, name: str) -> JobSummary:
         """Raises: InputError for a job without runs."""
+        from flyball.policy.summary import summarise
+
         return summarise(self.rows_of(name))[0]
 
     def rows_of(self, job: str, *, newest: int | None = None) -> Sequence[AttemptRow]:
@@ -175,6 +182,8 @@ class Client:
 
     def job_view(self, name: str) -> JobView:
         """Raises: InputError for a job without runs."""
+        from flyball.policy.summary import summarise
+
         rows = self.rows_of(name)
         plan, alternatives = self.plan(name, self.features_like_last(name))
         return JobView(summary=summarise(rows)[0], rows=rows, plan=plan, alternatives=alternatives)

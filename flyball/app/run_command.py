@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ def run_command(options: Mapping[str, Any]) -> int:
     """The exit code. Raises: InputError, CannotLimit before anything has started."""
     client, warnings = client_for_run()
     request, more = request_of(options, client)
-    finished = client.run(request, tell=_silent if options["quiet"] else say)
+    finished = client.run(request, tell=_silent if options["quiet"] else say, prepare=_load_output)
     for warning in (*warnings, *more, *finished.warnings):
         say(f"warning: {warning}")
     _show(finished, options)
@@ -44,6 +45,11 @@ def _write_receipt(file: str, line: str) -> None:
             out.write(line + "\n")
     except OSError as error:
         say(f"warning: cannot write --receipt {file}: {error.strerror}")
+
+
+def _load_output() -> None:
+    gc.enable()  # see __main__.py
+    from flyball.app import run_output  # noqa: F401 - it is needed when the command has ended
 
 
 def _silent(_: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import Any, TextIO
 
@@ -17,13 +16,19 @@ def look(stream: TextIO | None = None) -> Look:
     out = stream or sys.stdout
     unicode = (getattr(out, "encoding", None) or "").lower().replace("-", "") in {"utf8", "utf16"}
     if not out.isatty():
-        return Look(width=_columns(100), colour=False, unicode=unicode)
+        return Look(width=_columns(out, 100), colour=False, unicode=unicode)
     colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Look(width=_columns(80), colour=colour, unicode=unicode)
+    return Look(width=_columns(out, 80), colour=colour, unicode=unicode)
 
 
-def _columns(default: int) -> int:
-    return max(40, min(160, shutil.get_terminal_size((default, 24)).columns))
+def _columns(out: TextIO, default: int) -> int:
+    """As shutil.get_terminal_size has it, which takes longer to load than all of this module."""
+    said = os.environ.get("COLUMNS", "")
+    try:
+        columns = int(said) if said.isdecimal() and int(said) else os.get_terminal_size(out.fileno()).columns
+    except (OSError, ValueError):
+        columns = default
+    return max(40, min(160, columns or default))
 
 
 def emit(text: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -138,14 +139,12 @@ def _place_of(folder: str) -> Callable[[str], str]:
     return place_of(folder)
 
 
-def _scratch() -> Path:
-    import atexit
-    import shutil
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
     import tempfile
 
-    folder = tempfile.mkdtemp(prefix="flyball-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    with tempfile.TemporaryDirectory(prefix="flyball-", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def _memory_of_machine_bytes() -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Protocol
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from flyball.engine.record import CostOf, ended, record_leftovers
 from flyball.engine.spool import Opening, Spool, decode_receipt
-from flyball.errors import StoreError
+from flyball.errors import FlyballError, StoreError
 from flyball.meter.order import Order
 from flyball.meter.supervise import run_metered
 from flyball.model.facts import AnyFact, RunPlanned
@@ -21,7 +21,9 @@ from flyball.model.receipt import Limits, Receipt
 from flyball.model.units import show_bytes
 from flyball.policy.cost import Cost
 from flyball.policy.retry import Again, Allowance, Final, Grown, after
-from flyball.ports.store import Store
+
+if TYPE_CHECKING:
+    from flyball.ports.store import Store
 
 TIDY_AFTER_SECONDS = 60.0
 
@@ -105,18 +107,20 @@ class Machinery(msgspec.Struct, frozen=True, kw_only=True):
     """What one run needs of the world. `open_store` is called after the command has started."""
 
     spool: Spool
-    scratch: Callable[[], Path]  # a folder to meter in when home cannot be written
+    scratch: Callable[[], AbstractContextManager[str]]  # a folder to meter in when home cannot be written
     open_store: Callable[[], Store]
     planner: Planner
     cost_of: CostOf
     now_seconds: Callable[[], float]
     memory_of_machine_bytes: Callable[[], int]
     tell: Callable[[str], None]
+    prepare: Callable[[], None]  # whatever else will be needed at the end; called while the command runs
 
 
 def run_here(request: Request, machinery: Machinery) -> Finished:
     """Run it, retry it as allowed, record it, plan the next. Raises: CannotLimit before anything has started."""
-    return _OneRun(request, machinery).run()
+    with ExitStack() as left_over:
+        return _OneRun(request, machinery, left_over).run()
 
 
 def _again_words(attempts: Sequence[AttemptResult], step: Again) -> str:
@@ -126,8 +130,9 @@ def _again_words(attempts: Sequence[AttemptResult], step: Again) -> str:
 
 
 class _OneRun:
-    def __init__(self, request: Request, machinery: Machinery) -> None:
+    def __init__(self, request: Request, machinery: Machinery, left_over: ExitStack) -> None:
         self._request, self._with, self._run = request, machinery, request.run
+        self._left_over = left_over
         self._store: Store | None = None
         self._warnings: list[str] = []
         self._attempts: list[AttemptResult] = []
@@ -157,10 +162,9 @@ class _OneRun:
         asked = self._request
         memory_bytes, cores, reason = asked.memory.first_bytes, asked.cpu_cores, "limits as asked for"
         if asked.memory.planned or asked.cpu_planned:
-            plan = self._with.planner.plan_now(self._run)
-            memory_bytes = plan.size.memory_bytes if asked.memory.planned else memory_bytes
-            cores = plan.size.cpu_cores if asked.cpu_planned else cores
-            reason = "as planned: " + "; ".join(plan.reasons)
+            planned_bytes, planned_cores, reason = self._planned_limits()
+            memory_bytes = planned_bytes if asked.memory.planned else memory_bytes
+            cores = planned_cores if asked.cpu_planned else cores
         elif memory_bytes is None and cores is None:
             reason = "no limits asked for"
         limits = Limits(
@@ -171,6 +175,19 @@ class _OneRun:
             grace_seconds=asked.grace_seconds,
         )
         return limits, reason
+
+    def _planned_limits(self) -> tuple[int | None, float | None, str]:
+        """(memory, cores, why): none at all while nothing is known of the job, or its history cannot be read."""
+        try:
+            plan = self._with.planner.plan_now(self._run)
+        except FlyballError as error:
+            self._warnings.append(f"no limits are set: {error}")
+            return None, None, "no limits: there was no plan"
+        if not plan.forecast.runs:
+            return None, None, "no limits: no run of this job is known yet"
+        most_bytes = self._request.memory.ceiling_bytes or self._with.memory_of_machine_bytes()
+        why = "as planned: " + "; ".join(plan.reasons)
+        return min(plan.size.memory_bytes, most_bytes), plan.size.cpu_cores, why
 
     def _attempt(self, limits: Limits, reason: str) -> AttemptResult:
         opening = Opening(
@@ -190,19 +207,19 @@ class _OneRun:
         self._record_end(opening, result)
         return result
 
-    def _open(self, opening: Opening) -> Path:
+    def _open(self, opening: Opening) -> str:
         try:
-            return self._with.spool.open(opening)
+            return str(self._with.spool.open(opening))
         except OSError as error:
             self._warnings.append(f"cannot write the record of this run: {error}")
-            return self._with.scratch()
+            return self._left_over.enter_context(self._with.scratch())
 
-    def _order(self, opening: Opening, folder: Path) -> Order:
+    def _order(self, opening: Opening, folder: str) -> Order:
         asked, limits = self._request, opening.limits
         return Order(
             attempt_id=opening.attempt_id,
             command=asked.command,
-            folder=str(folder),
+            folder=folder,
             memory_limit_bytes=limits.memory_bytes,
             cpu_cores_limit=limits.cpu_cores,
             timeout_seconds=limits.timeout_seconds,
@@ -221,6 +238,7 @@ class _OneRun:
                 self._store = self._with.open_store()
             self._store.append(opening.facts())
             record_leftovers(self._with.spool, self._store, self._with.cost_of)
+            self._with.prepare()
         except StoreError as error:
             self._warnings.append(str(error))
 

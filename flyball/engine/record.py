@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flyball.engine.spool import Opening, Spool, decode_receipt
-from flyball.meter.recover import recover
 from flyball.model.facts import AnyFact, AttemptEnded
 from flyball.model.receipt import Receipt
 from flyball.policy.cost import Cost
-from flyball.ports.store import Store
+
+if TYPE_CHECKING:
+    from flyball.ports.store import Store
 
 CostOf = Callable[[Receipt], Cost]
 
@@ -38,6 +40,8 @@ def record_leftovers(spool: Spool, store: Store, cost_of: CostOf) -> list[str]:
         if opening is None:  # died before the command could start: there is nothing to record
             spool.close(attempt_id)
             continue
+        from flyball.meter.recover import recover  # rarely needed, and a tenth of what starting flyball takes
+
         recovery = recover(str(spool.folder(attempt_id)))
         if recovery.state == "running":  # without its wrapper
             continue

@@ -15,6 +15,7 @@ class Background:
         self.host: dict[str, Any] = {}
         self.error: str | None = None
         self.gpu: Any = None
+        self._over = False
         self._cloud: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._run, name="flyball-background", daemon=True)
 
@@ -26,17 +27,19 @@ class Background:
 
     def finish(self) -> None:
         """Waits for the caller's work, but for no network."""
+        self._over = True
         self._thread.join()
         self.host.update({name: value for name, value in self._cloud.items() if value is not None})
 
     def _run(self) -> None:
-        self._open_gpu()
         self._look_at_machine()
         if self.work is not None:
             try:
                 self.work()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
+        if not self._over:  # a command that is over by now has used no GPU that anyone could have seen
+            self._open_gpu()
 
     def _look_at_machine(self) -> None:
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import re
 
+from flyball.policy.patterns import pattern
 from flyball.policy.redaction import HIDDEN
 
 
@@ -22,33 +22,31 @@ _DATE = (
     r"(?:19|20)\d{2}(?P<sep>[-_/.]?)(?:0[1-9]|1[0-2])(?P=sep)(?:0[1-9]|[12]\d|3[01])"
     r"(?:[T_ -]?(?:[01]\d|2[0-4])[:_-]?(?:[0-5]\d)?(?:[:_-]?[0-5]\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 )
-_DATE_ALONE = re.compile(
+_DATE_ALONE = pattern(
     rf"(?:{_DATE}|(?:19|20)\d{{2}}-(?:0[1-9]|1[0-2])|(?:19|20)\d{{2}}-?[WQ]\d{{1,2}}(?:-\d)?"
     r"|\d{1,2}[./-]\d{1,2}[./-](?:\d{2}|\d{4}))\Z"
 )
-_NUMBER = re.compile(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\Z")
-_AMOUNT = re.compile(
+_NUMBER = pattern(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\Z")
+_AMOUNT = pattern(
     r"[-+]?\d+(?:\.\d+)?\s*(?:[kKmMgGtTpP][iI]?[bB]?|%|ms|us|ns|s|sec|m|min|h|hr|d|w|cpus?|x)\Z"
 )
-_NUMBERS = re.compile(r"[-+(\[]?\d[\d.,:;x/*()\[\]\s+-]*\Z")  # 1,2,3  0-99  3/8  12:30  640x480
-_HEX = re.compile(r"(?:0x|sha\d+:)?(?=[0-9a-f]*\d)(?=[0-9]*[a-f])[0-9a-f]{7,128}\Z", re.IGNORECASE)
-_ID = re.compile(
+_NUMBERS = pattern(r"[-+(\[]?\d[\d.,:;x/*()\[\]\s+-]*\Z")  # 1,2,3  0-99  3/8  12:30  640x480
+_HEX = pattern(r"(?:0x|sha\d+:)?(?=[0-9a-f]*\d)(?=[0-9]*[a-f])[0-9a-f]{7,128}\Z", re.IGNORECASE)
+_ID = pattern(
     r"(?:[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-7][0-9A-HJKMNP-TV-Z]{25})\Z", re.IGNORECASE
 )
-_RANDOM_FOLDER = re.compile(r"(?:tmp[._-]?[A-Za-z0-9_]{4,}|.*[._-](?=[a-z0-9_]*\d)[a-z0-9_]{8})\Z")
+_RANDOM_FOLDER = pattern(r"(?:tmp[._-]?[A-Za-z0-9_]{4,}|.*[._-](?=[a-z0-9_]*\d)[a-z0-9_]{8})\Z")
 _TEMPORARY = ("/tmp/", "/var/tmp/", "/var/folders/", "/private/", "/dev/shm/", "/scratch/", "/local_disk")  # noqa: S108
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ASSIGNED = re.compile(r"([A-Za-z_+~@][\w.\-/@]*)=(.*)\Z", re.DOTALL)
+_URL = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ASSIGNED = pattern(r"([A-Za-z_+~@][\w.\-/@]*)=(.*)\Z", re.DOTALL)
 
-_DATE_INSIDE = re.compile(rf"(?<!\d){_DATE}(?!\d)")
-_UUID_INSIDE = re.compile(
-    r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
-)
-_LONG_DIGITS = re.compile(r"\d{6,}")
-_NUMBER_ALONE_INSIDE = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.])")
-_HASH_INSIDE = re.compile(r"(?<![\w.])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}(?!\w)")
-_TEMPORARY_INSIDE = re.compile(r"/(?:tmp|var/tmp|dev/shm)/[^\s'\";|&)]*")
-_NUMBER_INSIDE = re.compile(r"(?<![A-Za-z_])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_DATE_INSIDE = pattern(rf"(?<!\d){_DATE}(?!\d)")
+_UUID_INSIDE = pattern(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
+_LONG_DIGITS = pattern(r"\d{6,}")
+_NUMBER_ALONE_INSIDE = pattern(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.])")
+_HASH_INSIDE = pattern(r"(?<![\w.])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}(?!\w)")
+_TEMPORARY_INSIDE = pattern(r"/(?:tmp|var/tmp|dev/shm)/[^\s'\";|&)]*")
+_NUMBER_INSIDE = pattern(r"(?<![A-Za-z_])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 _CODE_SUFFIXES = frozenset(
     {"py", "pyz", "ipynb", "sh", "bash", "zsh", "r", "rmd", "qmd", "jl", "sql", "hql", "nf", "smk",
@@ -132,6 +130,8 @@ def text_digest(text: str) -> str:
 
 
 def digest(text: str) -> str:
+    import hashlib
+
     return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 

@@ -16,6 +16,7 @@ import msgspec
 from flyball.errors import InputError
 from flyball.policy import command_words, programs
 from flyball.policy.command_words import Kind, kind_of
+from flyball.policy.patterns import pattern
 from flyball.policy.redaction import HIDDEN, redact, redact_text, storable
 
 NAME_CHARS_MAX = 200  # of a name that the user gives
@@ -61,7 +62,7 @@ def checked_name(name: str) -> str:
     return clean
 
 
-_SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\\n*?\[\]{}#~!]")
+_SHELL_SYNTAX = pattern(r"[|&;<>()$`\\\n*?\[\]{}#~!]")
 
 
 class _Reading:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from flyball.policy.command_words import split_assigned
+from flyball.policy.patterns import pattern
 
 # Put before a command without changing what it does -> their options that take a value in a word of its own.
 _PREFIXES = {
@@ -47,7 +47,7 @@ LAUNCHERS = frozenset(
 INLINE = {"python": "-c", "pypy": "-c", "node": "-e --eval", "ruby": "-e", "perl": "-e -E", "julia": "-e -E", "php": "-r",
            "rscript": "-e", "lua": "-e"}  # fmt: skip
 SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh", "fish"})
-_VERSIONED = re.compile(r"(python|pypy|ruby|perl|lua|php|node)[23]?(?:\.\d+)*\Z")
+_VERSIONED = pattern(r"(python|pypy|ruby|perl|lua|php|node)[23]?(?:\.\d+)*\Z")
 _SYSTEM_FOLDERS = frozenset(
     {
         "/bin",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from flyball.model.job import RunSpec
+from flyball.policy.patterns import pattern
 
 HIDDEN = "***"
 _KNOWN_SECRET_CHARS_MIN = 4  # shorter values of variables ("1", "eu") would blank out half of the command
@@ -75,11 +76,12 @@ _KEY_KINDS = frozenset(
     }
 )
 _COUNTS_TOKENS = frozenset({"max", "min", "num", "n", "pad", "eos", "bos", "unk", "mask"})  # --max-token 100
-_SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
-_ASSIGNMENT = re.compile(r"([A-Za-z_][\w.\-]*)=(.*)\Z", re.DOTALL)
+_SHORTEST = 8  # no secret has so few letters and digits and no name beside it
+_SPLIT = pattern(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_ASSIGNMENT = pattern(r"([A-Za-z_][\w.\-]*)=(.*)\Z", re.DOTALL)
 
 # Shapes of issued keys, from their issuers' documentation and GitHub's list of secret scanning patterns.
-_SHAPES = re.compile(
+_SHAPES = pattern(
     r"""(?x)
       -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
     | \b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}
@@ -90,16 +92,16 @@ _SHAPES = re.compile(
     """,
     re.DOTALL,
 )
-_AFTER_SCHEME = re.compile(r"(?i)\b(bearer|basic|digest|apikey|token)(\s+)[^\s'\"]{6,}")
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s'\"]*)@")
-_NAMED = re.compile(
+_AFTER_SCHEME = pattern(r"(?i)\b(bearer|basic|digest|apikey|token)(\s+)[^\s'\"]{6,}")
+_USERINFO = pattern(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s'\"]*)@")
+_NAMED = pattern(
     r"""(?x) (?P<name>[A-Za-z_][\w.\-]*) (?P<between>["']? \s* (?:=|:(?!//)) \s*)
              (?P<value>"(?:[^"\\]|\\.)*" | '[^']*' | [^\s,;&"'}\])]+)"""
 )
-_FLAG_IN_TEXT = re.compile(
+_FLAG_IN_TEXT = pattern(
     r"""(?P<name>(?<!\S)--?[A-Za-z][\w.\-]*)(?P<between>\s+)(?P<value>"[^"]*"|'[^']*'|[^\s"']+)"""
 )
-_LONG_MIXED = re.compile(r"(?<![\w/+=.\-])(?=[^\s]*[0-9])[A-Za-z0-9/+]{40}={0,2}(?![\w/+=.\-])")
+_LONG_MIXED = pattern(r"(?<![\w/+=.\-])(?=[^\s]*[0-9])[A-Za-z0-9/+]{40}={0,2}(?![\w/+=.\-])")
 
 # Short options that carry a password, by program; "attached" ones are written -pSECRET.
 _SHORT_SECRETS: Mapping[str, str] = {
@@ -141,6 +143,8 @@ def redact(command: Sequence[str], *, known: Iterable[str] = ()) -> tuple[str, .
 def redact_text(text: str, *, known: Iterable[str] = ()) -> str:
     """The text (a job's name, a URL, a one-liner) with `***` for what looks like a secret."""
     text = storable(text)
+    if len(text) < _SHORTEST and text.isalnum():
+        return _without_known(text, _usable(known))
     text = _SHAPES.sub(HIDDEN, text)
     text = _USERINFO.sub(lambda m: f"{m[1]}{_user(m[2])}@", text)
     text = _AFTER_SCHEME.sub(lambda m: f"{m[1]}{m[2]}{HIDDEN}", text)
