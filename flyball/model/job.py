@@ -22,7 +22,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str
     job: str
-    job_reason: str = ""  # why it belongs to that job: named by the user, or what of the command made the name
+    job_reason: str = ""  # why it belongs to that job
     command: tuple[str, ...]
     workdir: str | None = None
     inputs: tuple[str, ...] = ()

@@ -25,7 +25,9 @@ print(json.dumps({
 
 def test_run_jobs_runs_and_plan_give_typed_results(tmp_path):
     env = {**os.environ, "FLYBALL_HOME": str(tmp_path)}
-    result = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True
+    )
     said = json.loads(result.stdout)
     assert said["exit_code"] == 0
     assert 200 << 20 <= said["memory"] < 240 << 20
@@ -38,5 +40,7 @@ def test_run_jobs_runs_and_plan_give_typed_results(tmp_path):
 def test_a_wrong_value_is_an_error_that_says_what_to_write(tmp_path):
     script = "from flyball import run\nfrom flyball.errors import InputError\ntry:\n    run(['true'], memory='4')\nexcept InputError as e:\n    print(e.hint)"
     env = {**os.environ, "FLYBALL_HOME": str(tmp_path)}
-    result = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
     assert "GiB" in result.stdout
