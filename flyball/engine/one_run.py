@@ -180,8 +180,8 @@ class _OneRun:
         """(memory, cores, why): none at all while nothing is known of the job, or its history cannot be read."""
         try:
             plan = self._with.planner.plan_now(self._run)
-        except FlyballError as error:
-            self._warnings.append(f"no limits are set: {error}")
+        except Exception as error:  # noqa: BLE001 - nor keep it from running
+            self._warnings.append(f"no limits are set: {_planning_failed(error)}")
             return None, None, "no limits: there was no plan"
         if not plan.forecast.runs:
             return None, None, "no limits: no run of this job is known yet"
@@ -279,7 +279,8 @@ class _OneRun:
     def _grow(self, limit_bytes: int, failed: int) -> Grown | None:
         try:
             return self._with.planner.grow(self._run, limit_bytes, failed)
-        except StoreError:  # no history can be read: double, as one would by hand
+        except Exception as error:  # noqa: BLE001 - without a plan: double, as one would by hand
+            self._warnings.append(_planning_failed(error))
             doubled = limit_bytes * 2
             return Grown(
                 memory_limit_bytes=doubled, reason=f"out of memory at {show_bytes(limit_bytes)}: doubled"
@@ -290,19 +291,17 @@ class _OneRun:
             return None, None
         try:
             plan, plan_next = self._with.planner.plans_after(self._run, self._attempts[-1].receipt)
-            self._store.append(
-                [
-                    RunPlanned(
-                        at_seconds=self._run.features.started_at_seconds, run_id=self._run.run_id, plan=plan
-                    )
-                ]
-            )
-        except StoreError as error:
-            self._warnings.append(str(error))
-            return None, None
-        except Exception as error:  # noqa: BLE001 - a bug in planning must not change the result of a finished command
-            self._warnings.append(
-                f"a bug in flyball: no plan for the next run ({type(error).__name__}: {error})"
-            )
+            if not plan.forecast.runs:  # nothing was known: that is no plan
+                return None, plan_next
+            at_seconds = self._run.features.started_at_seconds
+            self._store.append([RunPlanned(at_seconds=at_seconds, run_id=self._run.run_id, plan=plan)])
+        except Exception as error:  # noqa: BLE001 - nothing in planning may change the result of a finished command
+            self._warnings.append(_planning_failed(error))
             return None, None
         return plan, plan_next
+
+
+def _planning_failed(error: Exception) -> str:
+    if isinstance(error, FlyballError):
+        return str(error)
+    return f"a bug in flyball: no plan could be made ({type(error).__name__}: {error})"

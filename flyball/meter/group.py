@@ -51,9 +51,6 @@ class Group:
     def memory(self) -> Reading:
         return self._memory.memory() if self._memory else {}
 
-    def memory_usage_bytes(self) -> int | None:
-        return self._memory.memory_usage_bytes() if self._memory else None
-
     def take_peak_bytes(self) -> int | None:
         return self._memory.take_peak_bytes() if self._memory else None
 

@@ -22,7 +22,7 @@ class GroupV1:
         if not self.folders:
             raise FileNotFoundError("no such control group")
         self._memory_stat = self._file("memory", "memory.stat")
-        self._usage = self._file("memory", "memory.usage_in_bytes")
+        self._kernel = self._file("memory", "memory.kmem.usage_in_bytes")
         self._peak = self._file("memory", "memory.max_usage_in_bytes", writable=True)
         self._oom = self._file("memory", "memory.oom_control")
         self._cpu = self._file("cpuacct", "cpuacct.usage")
@@ -72,10 +72,6 @@ class GroupV1:
             self.folders.get("cpu"), "cpu.cfs_period_us", str(PERIOD_MICROSECONDS)
         ) and write_value(self.folders.get("cpu"), "cpu.cfs_quota_us", str(quota))
 
-    def memory_usage_bytes(self) -> int | None:
-        """All that is charged, page cache and kernel memory too. Cheap."""
-        return self._usage.number() if self._usage else None
-
     def take_peak_bytes(self) -> int | None:
         """The kernel's high-water mark since the last call."""
         if not self._peak:
@@ -85,7 +81,7 @@ class GroupV1:
         return peak
 
     def memory(self) -> Reading:
-        """What counts (anonymous + shared), page cache, swap, major faults."""
+        """What counts (anonymous + shared), what is beside it (page cache, the kernel's own), swap, major faults."""
         table = self._memory_stat.table() if self._memory_stat else {}
         if b"total_rss" not in table:
             return {}
@@ -93,6 +89,7 @@ class GroupV1:
         return known(
             memory_bytes=table[b"total_rss"] + shared,
             cache_bytes=table[b"total_cache"] - shared,
+            kernel_bytes=self._kernel.number() if self._kernel else None,
             swap_bytes=table.get(b"total_swap"),
             major_faults=table.get(b"total_pgmajfault"),
         )

@@ -8,6 +8,14 @@ from flyball.meter.counters import CounterFile, Reading, known, open_counter, st
 from flyball.meter.group_folder import kill_all, make, pids_in, remove, write_value
 from flyball.meter.group_v1 import PERIOD_MICROSECONDS
 
+KERNEL_PARTS = (
+    b"slab",
+    b"kernel_stack",
+    b"pagetables",
+    b"percpu",
+    b"sock",
+)  # before Linux 5.18 said "kernel"
+
 
 class GroupV2:
     """Reads, limits and ends what runs inside; which figures it has depends on the enabled controllers."""
@@ -20,7 +28,6 @@ class GroupV2:
             raise FileNotFoundError(folder)
         self.folder = folder
         self._memory_stat = self._file("memory.stat") if self._has("memory.current") else None
-        self._usage = self._file("memory.current")
         self._peak = self._file("memory.peak", writable=True) or self._file("memory.peak")
         self._last_peak_bytes = 0
         self._swap = self._file("memory.swap.current")
@@ -65,10 +72,6 @@ class GroupV2:
         quota = max(1000, round(cores * PERIOD_MICROSECONDS))
         return write_value(self.folder, "cpu.max", f"{quota} {PERIOD_MICROSECONDS}")
 
-    def memory_usage_bytes(self) -> int | None:
-        """All that is charged, page cache and kernel memory too. Cheap."""
-        return self._usage.number() if self._usage else None
-
     def take_peak_bytes(self) -> int | None:
         """The kernel's high-water mark since the last call; None when it did not rise since then.
 
@@ -84,7 +87,7 @@ class GroupV2:
         return peak if rose else None
 
     def memory(self) -> Reading:
-        """What counts (anonymous + shared), page cache, swap, major faults."""
+        """What counts (anonymous + shared), what is beside it (page cache, the kernel's own), swap, major faults."""
         table = self._memory_stat.table() if self._memory_stat else {}
         if b"anon" not in table:
             return {}
@@ -92,6 +95,7 @@ class GroupV2:
         return known(
             memory_bytes=table[b"anon"] + shared,
             cache_bytes=table[b"file"] - shared,
+            kernel_bytes=table.get(b"kernel", sum(table.get(part, 0) for part in KERNEL_PARTS)),
             swap_bytes=self._swap.number() if self._swap else None,
             major_faults=table.get(b"pgmajfault"),
         )

@@ -12,7 +12,7 @@ from flyball.meter.group import Group
 from flyball.meter.proctree import open_tree
 from flyball.meter.spool import COLUMNS, Spool
 from flyball.meter.surroundings import RunQueue, Surroundings
-from flyball.meter.tally import CoreUse, MemoryUse, cores_wanted
+from flyball.meter.tally import CoreUse, MemoryUse, beside_bytes, cores_wanted
 
 FIRST_GAP_SECONDS = 0.005  # a job of 50 ms gets about six looks
 GAP_GROWTH = 0.2  # each gap is a fifth of the time run so far, until it reaches the period
@@ -105,11 +105,10 @@ class Measurement:
             self.tree.look_again(others_may_start=self.others_may_start())
             self._tree_at = now + min(TREE_SECONDS, max(FIRST_GAP_SECONDS, (now - self.started_at) * 0.2))
         peak = self._group.take_peak_bytes() if self._group else None
-        usage = self._group.memory_usage_bytes() if self._group else None
         reading = source.memory()
         if "memory_bytes" in reading:
             self.memory.add(now, int(reading["memory_bytes"]))
-            self.memory.add_kernel_peak(peak, usage)
+            self.memory.add_kernel_peak(peak, beside_bytes(reading))
             self._sources["memory_bytes"] = (
                 source.memory_source or "" if isinstance(source, Group) else source.source
             )

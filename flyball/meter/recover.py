@@ -13,7 +13,7 @@ from flyball.meter.logfile import join
 from flyball.meter.process import is_alive
 from flyball.meter.receipt import receipt
 from flyball.meter.spool import COLUMNS, read_rows
-from flyball.meter.tally import CoreUse, MemoryUse, cores_wanted
+from flyball.meter.tally import CoreUse, MemoryUse, beside_bytes, cores_wanted
 
 if TYPE_CHECKING:
     from flyball.meter.spool import Row
@@ -153,12 +153,12 @@ def _memory_use(rows: list[Row]) -> MemoryUse:
 
 def _add_last_peak(memory: MemoryUse, group: Group, seconds: float, cache_bytes: float) -> None:
     """What the kernel saw after the wrapper's last look."""
-    peak, usage, now = group.take_peak_bytes(), group.memory_usage_bytes(), group.memory()
-    if "memory_bytes" not in now or peak is None or usage is None:
+    peak, now = group.take_peak_bytes(), group.memory()
+    if "memory_bytes" not in now or peak is None:
         return
     memory.expect_other(int(cache_bytes))
     memory.add(seconds, int(now["memory_bytes"]))
-    memory.add_kernel_peak(peak, usage)
+    memory.add_kernel_peak(peak, beside_bytes(now))
 
 
 def _join_log(folder: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flyball.meter.counters import Reading
+
 BIN_CORES = 0.01
 BUSY_CORES = 1.05  # above it more than one core was at work in that window; below it is clock noise
 
@@ -66,19 +68,19 @@ class MemoryUse:
         self._last_at, self.bytes_now = at, counted_bytes
         self._raise(counted_bytes)
 
-    def add_kernel_peak(self, peak_bytes: int | None, usage_bytes: int | None) -> None:
+    def add_kernel_peak(self, peak_bytes: int | None, other_bytes: int | None) -> None:
         """What the kernel's mark since the last look says about a spike that no look fell into.
 
         The mark counts page cache and kernel memory too. Whatever of those was there at the last look or is
         there now was taken to be there at the peak, the larger of both: what is left is anonymous or shared.
-        Call it after `add`.
+        Call it after `add`, with what was there beside then; it is counted by itself, for usage less what counts
+        is wrong by tens of MB while a command exits: its pages are taken from the statistics first.
         """
-        if usage_bytes is None or self.bytes_now is None:
+        if other_bytes is None:
             return
-        other = max(0, usage_bytes - self.bytes_now)
-        before, self._other_bytes = self._other_bytes or 0, other
+        before, self._other_bytes = self._other_bytes or 0, other_bytes
         if peak_bytes is not None:
-            spike = peak_bytes - max(before, other)
+            spike = peak_bytes - max(before, other_bytes)
             seen = self.bytes_since_row or 0
             if spike > seen + (self.NOISE_BYTES if seen else 0):
                 self._raise(spike)
@@ -104,6 +106,12 @@ class MemoryUse:
     def _raise(self, counted_bytes: int) -> None:
         self.bytes_max = max(counted_bytes, self.bytes_max or 0)
         self.bytes_since_row = max(counted_bytes, self.bytes_since_row or 0)
+
+
+def beside_bytes(reading: Reading) -> int | None:
+    """Page cache and the kernel's own memory; None where the page cache is not known."""
+    cache = reading.get("cache_bytes")
+    return None if cache is None else int(cache + reading.get("kernel_bytes", 0))
 
 
 def cores_wanted(

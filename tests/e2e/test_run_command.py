@@ -78,6 +78,13 @@ def test_the_second_run_is_sized_from_the_first_with_a_price_and_a_reason(flybal
     assert "1 run" in why.stdout
 
 
+def test_the_peak_of_a_command_that_ends_at_its_peak_is_seen_every_time(flyball):
+    script = "x = bytearray(300 << 20); x[::4096] = b'1' * len(x[::4096])"
+    for _ in range(10):
+        peak = receipt_of(flyball("run", "-q", "--json", "--", PYTHON, "-c", script))["memory_bytes_max"]
+        assert 300 << 20 <= peak < 312 << 20
+
+
 def test_running_out_of_memory_comes_back_bigger_and_every_attempt_is_kept(flyball):
     result = flyball("run", "--memory", "64MiB..2GiB", "--json", "--", PYTHON, "-c", ALLOCATE, "200")
     receipt = receipt_of(result)
