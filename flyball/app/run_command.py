@@ -34,7 +34,8 @@ def _show(finished: Finished, options: Mapping[str, Any]) -> None:
     if not options["quiet"]:
         print(run_output.summary(finished), file=sys.stderr, flush=True)  # noqa: T201
     if options["as_json"]:
-        print(run_output.receipt_line(finished), flush=True)  # noqa: T201
+        own_line = "" if finished.stdout_ends_line else "\n"
+        print(own_line + run_output.receipt_line(finished), flush=True)  # noqa: T201
     if options["receipt_file"]:
         _write_receipt(options["receipt_file"], run_output.receipt_line(finished))
 

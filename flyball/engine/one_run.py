@@ -67,6 +67,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None  # for this run, from what was known before it
     plan_next: Plan | None
     warnings: tuple[str, ...]
+    stdout_ends_line: bool = True  # what is printed next starts a line of its own
 
     @property
     def receipt(self) -> Receipt:
@@ -136,6 +137,7 @@ class _OneRun:
         self._store: Store | None = None
         self._warnings: list[str] = []
         self._attempts: list[AttemptResult] = []
+        self._stdout_ends_line = True
 
     def run(self) -> Finished:
         limits, reason = self._first_limits()
@@ -156,6 +158,7 @@ class _OneRun:
             plan=plan,
             plan_next=plan_next,
             warnings=tuple(dict.fromkeys(self._warnings)),
+            stdout_ends_line=self._stdout_ends_line,
         )
 
     def _first_limits(self) -> tuple[Limits, str]:
@@ -202,6 +205,7 @@ class _OneRun:
         for key in ("while_running_error", "record_error"):
             if raw.get(key):
                 self._warnings.append(str(raw[key]))
+        self._stdout_ends_line = bool(raw.get("stdout_ends_line", True))
         receipt = decode_receipt(raw)
         result = AttemptResult(receipt=receipt, cost=self._with.cost_of(receipt), reason=reason)
         self._record_end(opening, result)

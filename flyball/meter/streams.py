@@ -13,6 +13,7 @@ from typing import Any
 
 STDOUT, STDERR = 1, 2
 SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux; Python names it from 3.10 on
+NEWLINE = 10
 CHUNK_BYTES = 1 << 18  # a pipe holds 64 KiB by default: four times fewer turns for a talkative command
 
 
@@ -24,6 +25,7 @@ class Relay:
         self.read, self.write = os.pipe()
         _widen(self.write)
         self.bytes = 0
+        self.ends_line = True
         self.last_at = time.monotonic()
         self._stop, self._stopper = os.pipe()
         self.is_waiting = False
@@ -74,6 +76,7 @@ class Relay:
 
     def _pass_on(self, target: int, data: memoryview, keep: Callable[[memoryview], None]) -> None:
         self.bytes += len(data)
+        self.ends_line = data[-1] == NEWLINE
         self.last_at = time.monotonic()
         keep(data)
         left = data
@@ -119,6 +122,11 @@ class Streams:
     def bytes(self) -> int | None:
         """Copied so far; None when nothing passes through us."""
         return sum(copier.bytes for copier in self.copiers) if self.copiers else None
+
+    @property
+    def stdout_ends_line(self) -> bool:
+        """Whether what is printed next starts a line; taken to be so where stdout does not pass through us."""
+        return all(relay.ends_line for relay in self.relays if STDOUT in relay.targets)
 
     @property
     def copiers(self) -> list[Any]:

@@ -333,6 +333,7 @@ class _Attempt:
             self.group.remove()
         self.measurement.close()
         self._record(lambda: record.write_outcome(self.order.folder, result))
+        result["stdout_ends_line"] = self.streams.stdout_ends_line
         if self.record_error:
             result["record_error"] = self.record_error
         if background.error:

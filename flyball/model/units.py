@@ -116,5 +116,10 @@ def show_cores(cores: float | None) -> str:
     return "unknown" if cores is None else f"{cores:.2f}".rstrip("0").rstrip(".")
 
 
+def count_cores(cores: float) -> str:
+    """ "1 core", "0.25 cores", "2 cores"."""
+    return f"{show_cores(cores)} core" + ("" if cores == 1 else "s")
+
+
 def _three_digits(value: float) -> str:
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from flyball.model.units import show_cores
+from flyball.model.units import count_cores, show_cores
 from flyball.policy.evidence import Evidence, Floats
 
 WINDOW_RUNS = 32
@@ -27,7 +27,7 @@ def cores_for(evidence: Evidence, *, default: float, floor: float, ceiling: floa
     if not len(rows):
         cores = min(max(default, floor), ceiling)
         what = "no run of this job tells its cores" if len(evidence) else "no run of this job is known yet"
-        return cores, f"{show_cores(cores)} cores: {what}, the default"
+        return cores, f"{count_cores(cores)}: {what}, the default"
     used = used[rows]
     wanted = np.fmax(evidence.cores_wanted[rows], used)
     weights = np.exp2(-np.arange(len(rows) - 1, -1, -1) / HALF_LIFE_RUNS)
@@ -38,7 +38,8 @@ def cores_for(evidence: Evidence, *, default: float, floor: float, ceiling: floa
     most = float(np.nanmax(np.append(used, evidence.cores_limit[rows])))
     need = min(max(usual, unmet), max(GROWTH_MAX * most, floor))
     cores = min(max(_rounded_up(need), floor), ceiling)
-    why = f"{show_cores(cores)} cores: 9 of 10 of the last {len(rows)} runs used or wanted up to {show_cores(usual)}"
+    who = "the only run" if len(rows) == 1 else f"9 of 10 of the last {len(rows)} runs"
+    why = f"{count_cores(cores)}: {who} used or wanted up to {show_cores(usual)}"
     if len(starved):
         got = float(used[starved[int(np.argmax(wanted[starved]))]])
         why += f"; one was held back, it wanted {show_cores(unmet)} and got {show_cores(got)}"

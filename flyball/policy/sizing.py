@@ -25,6 +25,7 @@ ABOVE_LARGEST = 1.1
 ABOVE_FAILED = (
     1.1  # what is asked for after the job's last attempts ran out of memory, in units of their limit
 )
+ABOVE_SHOWN = 1.05  # of what runs of the same input used: peaks of one input differ by a few percent
 SAME_INPUT = 0.1  # log units
 # Sizes are rounded up in steps of at most 1/128 of themselves, so that close forecasts give the same size.
 STEPS_PER_DOUBLING = 128
@@ -136,8 +137,23 @@ def _next_step(
             failed_attempt_price=appetite.failed_attempt_price,
         )
         if step is not None:
-            return math.exp(step), largest, f"the cheapest step by what {_runs(len(seen.values))} used"
+            wanted, source = math.exp(step), f"the cheapest step by what {_runs(len(seen.values))} used"
+            shown, like = _shown_by_same_input(evidence, upcoming, failed_bytes)
+            if shown > wanted:
+                return shown, largest, f"what {_runs(like)} of this input size used"
+            return wanted, largest, source
     return max(2.0 * failed_bytes, ABOVE_LARGEST * largest), largest, "no run has shown how much more"
+
+
+def _shown_by_same_input(evidence: Evidence, upcoming: Features, failed_bytes: int) -> tuple[float, int]:
+    """(bytes, runs): what half of the finished runs of this input size and above the failed limit used, and a little."""
+    if not upcoming.input_bytes:
+        return 0.0, 0
+    own = math.log(upcoming.input_bytes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        like = np.abs(np.log(evidence.input_bytes) - own) < SAME_INPUT
+    used = evidence.memory_bytes_max[like & evidence.succeeded & (evidence.memory_bytes_max > failed_bytes)]
+    return (ABOVE_SHOWN * float(np.median(used)), len(used)) if len(used) else (0.0, 0)
 
 
 def _priced(expected: Outlook, appetite: Appetite) -> float:

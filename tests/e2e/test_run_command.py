@@ -67,6 +67,12 @@ def test_the_receipt_has_what_scripts_read(flyball):
     assert 100 << 20 <= receipt["memory_bytes_max"] < 130 << 20
 
 
+def test_the_receipt_has_a_line_of_its_own_after_output_without_an_end(flyball):
+    result = flyball("run", "-q", "--json", "--", "printf", "no newline")
+    assert result.stdout.startswith("no newline\n{")
+    assert receipt_of(result)["outcome"] == "succeeded"
+
+
 def test_the_second_run_is_sized_from_the_first_with_a_price_and_a_reason(flyball):
     command = ("run", "--", PYTHON, "-c", ALLOCATE, "300")
     flyball(*command)
