@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench soak zipapp clean
+.PHONY: demo test lint bench truth soak zipapp clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
@@ -18,13 +18,19 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Side by side with other tools, in one run; figures go to .bench/. DATA is a folder with price lists to check against (optional).
+# Side by side with other tools, in one run. METER= runs the wrapper's bench in full (20 minutes, 9 GiB of memory).
+# DATA is a folder with price lists and benchmarks to check the catalogue against (optional).
+METER ?= --quick
 bench: $(VENV)/.bench
 	mkdir -p .bench
-	$(BIN)/python bench/meter/run.py --json .bench/meter.json
+	$(BIN)/python bench/meter/run.py $(METER) --json .bench/meter.json
 	$(BIN)/python bench/store/run.py
 	$(BIN)/python bench/placement/run.py
 	$(if $(DATA),$(BIN)/python bench/catalog/check_prices.py --data $(DATA),@echo "prices not checked: make bench DATA=FOLDER")
+
+# Programs whose true use is known, and what the wrapper says of them.
+truth: $(VENV)/.core
+	$(BIN)/python tests/e2e/truth/check.py
 
 # The slow runs: the wrapper's truth suite on cgroup v2, inside a small virtual machine.
 soak: $(VENV)/.dev

@@ -32,7 +32,11 @@ def import_command(format_: str, file: str, as_json: bool) -> None:
         return
     for refusal in imported.refused:
         click.echo(f"flyball: {file}: {refusal}", err=True)
-    emit(f"{added} runs added, {len(imported.refused)} lines refused")
+    emit(f"{_count(added, 'run')} added, {_count(len(imported.refused), 'line')} refused")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 @click.command("doctor")

@@ -115,7 +115,9 @@ class HistoryPlanner:
         )
         if decision is None:
             return None
-        return Grown(memory_limit_bytes=decision.size.memory_bytes, reason="; ".join(decision.reasons))
+        return Grown(
+            memory_limit_bytes=decision.size.memory_bytes, reason=decision.reasons[0]
+        )  # of memory; cores stay
 
     def plans_after(self, run: RunSpec, last: Receipt) -> tuple[Plan, Plan]:
         kept = self._kept(run.job)
