@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ from flyball.engine.one_run import Finished, Machinery, Request, run_here
 from flyball.engine.planning import HistoryPlanner, Preferences
 from flyball.engine.record import CostOf, record_leftovers
 from flyball.engine.spool import Spool
-from flyball.errors import InputError
+from flyball.errors import InputError, StoreError
 from flyball.model.facts import AnyFact, JobRenamed
 from flyball.model.history import AttemptRow, RunState
 from flyball.model.job import Features
@@ -80,7 +80,8 @@ class Client:
     def store(self) -> Store:
         """The store, with runs recorded whose wrapper had died before it could. Raises: StoreError."""
         store = self._world.open_store()
-        record_leftovers(self.spool, store, self._world.cost_of)
+        with suppress(StoreError):  # what cannot be written now can still be read
+            record_leftovers(self.spool, store, self._world.cost_of)
         return store
 
     @cached_property

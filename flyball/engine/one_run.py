@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -13,7 +13,7 @@ from flyball.engine.spool import Opening, Spool, decode_receipt
 from flyball.errors import FlyballError, StoreError
 from flyball.meter.order import Order
 from flyball.meter.supervise import run_metered
-from flyball.model.facts import AnyFact, RunPlanned
+from flyball.model.facts import RunPlanned
 from flyball.model.job import RunSpec
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Plan
@@ -138,6 +138,8 @@ class _OneRun:
         self._warnings: list[str] = []
         self._attempts: list[AttemptResult] = []
         self._stdout_ends_line = True
+        self._is_spooled = False
+        self._start_recorded = ""  # the attempt whose start the store knows
 
     def run(self) -> Finished:
         limits, reason = self._first_limits()
@@ -212,9 +214,11 @@ class _OneRun:
         return result
 
     def _open(self, opening: Opening) -> str:
+        self._is_spooled = True
         try:
             return str(self._with.spool.open(opening))
         except OSError as error:
+            self._is_spooled = False
             self._warnings.append(f"cannot write the record of this run: {error}")
             return self._left_over.enter_context(self._with.scratch())
 
@@ -241,24 +245,28 @@ class _OneRun:
             if self._store is None:
                 self._store = self._with.open_store()
             self._store.append(opening.facts())
+            self._start_recorded = opening.attempt_id
             record_leftovers(self._with.spool, self._store, self._with.cost_of)
-            self._with.prepare()
-        except StoreError as error:
-            self._warnings.append(str(error))
+        except StoreError:
+            pass  # tried again, and said, when the command has ended
+        self._with.prepare()
 
     def _record_end(self, opening: Opening, result: AttemptResult) -> None:
-        facts: Sequence[AnyFact] = (*opening.facts(), ended(opening, result.receipt, result.cost))
+        end = ended(opening, result.receipt, result.cost)
+        facts = (end,) if self._start_recorded == opening.attempt_id else (*opening.facts(), end)
         try:
             if self._store is None:
                 self._store = self._with.open_store()
-            self._store.append(facts[2:] if self._store.run(self._run.run_id) else facts)
+            self._store.append(facts)
             recorded = self._store.run(self._run.run_id)
         except StoreError as error:
+            kept = "it is kept and will be recorded by the next flyball command that can"
             self._warnings.append(
-                f"{error}\n  this run is kept and will be recorded by the next flyball command that can"
+                f"{error}\n  this run: {kept if self._is_spooled else 'it is not recorded'}"
             )
             return
-        self._with.spool.close(opening.attempt_id)
+        with suppress(OSError):  # the marker stays: recording it again changes nothing
+            self._with.spool.close(opening.attempt_id)
         if recorded is not None:  # under the name that the job has now
             self._run = msgspec.structs.replace(self._run, job=recorded.job)
 
@@ -296,7 +304,7 @@ class _OneRun:
         try:
             plan, plan_next = self._with.planner.plans_after(self._run, self._attempts[-1].receipt)
             if not plan.forecast.runs:  # nothing was known: that is no plan
-                return None, plan_next
+                return None, plan_next if plan_next.forecast.runs else None
             at_seconds = self._run.features.started_at_seconds
             self._store.append([RunPlanned(at_seconds=at_seconds, run_id=self._run.run_id, plan=plan)])
         except Exception as error:  # noqa: BLE001 - nothing in planning may change the result of a finished command

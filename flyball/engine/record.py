@@ -34,23 +34,24 @@ def record_leftovers(spool: Spool, store: Store, cost_of: CostOf) -> list[str]:
     """
     recorded = []
     for attempt_id in spool.unrecorded():
-        if spool.is_owned(attempt_id):
+        try:
+            if not spool.is_owned(attempt_id) and _record_leftover(spool, store, cost_of, attempt_id):
+                recorded.append(attempt_id)
+        except OSError:  # a full or read-only disk: it stays marked, for a later command
             continue
-        opening = spool.opening(attempt_id)
-        if opening is None:  # died before the command could start: there is nothing to record
-            spool.close(attempt_id)
-            continue
-        from flyball.meter.recover import recover  # rarely needed, and a tenth of what starting flyball takes
+    return recorded
 
-        recovery = recover(str(spool.folder(attempt_id)))
-        if recovery.state == "running":  # without its wrapper
-            continue
-        if recovery.receipt is None:  # there was no time to start the command
-            spool.close(attempt_id)
-            continue
+
+def _record_leftover(spool: Spool, store: Store, cost_of: CostOf, attempt_id: str) -> bool:
+    from flyball.meter.recover import recover  # rarely needed, and a tenth of what starting flyball takes
+
+    opening = spool.opening(attempt_id)
+    recovery = recover(str(spool.folder(attempt_id))) if opening else None
+    if recovery and recovery.state == "running":  # without its wrapper
+        return False
+    if opening and recovery and recovery.receipt:  # else it died before the command could start
         receipt = decode_receipt(recovery.receipt)
         facts: list[AnyFact] = [*opening.facts(), ended(opening, receipt, cost_of(receipt))]
         store.append(facts)
-        spool.close(attempt_id)
-        recorded.append(attempt_id)
-    return recorded
+    spool.close(attempt_id)
+    return bool(recovery and recovery.receipt)

@@ -191,6 +191,32 @@ def test_whatever_is_wrong_with_recording_the_command_runs_and_its_result_stays(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk needs root on Linux"
+)
+@pytest.mark.parametrize("state", ["full", "full but for some kB", "read-only"])
+def test_on_a_disk_that_takes_nothing_the_command_runs_and_reading_still_works(flyball, home, state):
+    home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(home)], check=True)
+    try:
+        if state == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+        else:
+            (home / "fill").write_bytes(bytes(256 << 10 if state == "full" else 200 << 10))
+        result = flyball("run", "--", "sh", "-c", "echo ran; exit 5")
+        assert (result.returncode, result.stdout) == (5, "ran\n")
+        assert "warning" in result.stderr
+        assert "the store" in result.stderr
+        listed = flyball("jobs")
+        assert "Traceback" not in result.stderr + listed.stderr
+        if state != "read-only":  # with room again it goes on as if nothing had been
+            subprocess.run(["mount", "-o", "remount,size=20m", str(home)], check=True)
+            assert flyball("run", "-q", "--name", "later", "--", "true").stderr == ""
+            assert "later" in flyball("jobs").stdout
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
 def test_a_run_whose_wrapper_was_killed_is_closed_by_the_next_command(flyball, home, tmp_path):
     marker = tmp_path / "started"
     env = {**os.environ, "FLYBALL_HOME": str(home)}
