@@ -22,6 +22,7 @@ def run(
     env: Mapping[str, str] | None = None,
     memory: str | None = None,
     cpus: str | float | None = None,
+    hit_limit: str | None = None,
     timeout: str | None = None,
     stalled_after: str | None = None,
     grace: str = "10s",
@@ -36,7 +37,7 @@ def run(
     from flyball.app.request import request_of
     from flyball.app.wiring import client
 
-    flyball = client()
+    flyball = client(hit_limit=hit_limit)
     options = {
         "command": tuple(command),
         "name": name,

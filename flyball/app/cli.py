@@ -44,10 +44,10 @@ def run_cli(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def client() -> Client:
+def client(hit_limit: str | None = None) -> Client:
     from flyball.app.wiring import client as wired
 
-    return wired()
+    return wired(hit_limit=hit_limit)
 
 
 @cli.group(invoke_without_command=True)
@@ -151,13 +151,20 @@ def why(run: str, as_json: bool) -> None:
     help="The next run's input, as for flyball run.",
 )
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="The next run's parameters.")
+@click.option(
+    "--hit-limit",
+    metavar="PERCENT",
+    help="At most this share of runs may hit the limit, e.g. 2%. Default: priced.",
+)
 @as_json_option
-def plan(job: str, inputs: tuple[str, ...], params: tuple[str, ...], as_json: bool) -> None:
+def plan(
+    job: str, inputs: tuple[str, ...], params: tuple[str, ...], hit_limit: str | None, as_json: bool
+) -> None:
     """Say what the next run of JOB should get, why, and where it would be cheapest."""
     from flyball.app import render
     from flyball.app.request import features_of_next
 
-    flyball = client()
+    flyball = client(hit_limit)
     planned, choices = flyball.plan(job, features_of_next(job, inputs, params, flyball))
     emit_json(render.plan_json(planned, choices)) if as_json else emit(
         render.plan_page(planned, choices, look())

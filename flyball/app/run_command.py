@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run_command(options: Mapping[str, Any]) -> int:
     """The exit code. Raises: InputError, CannotLimit before anything has started."""
-    client, warnings = client_for_run()
+    client, warnings = client_for_run(hit_limit=options["hit_limit"])
     request, more = request_of(options, client)
     finished = client.run(request, tell=_silent if options["quiet"] else say, prepare=_load_output)
     for warning in (*warnings, *more, *finished.warnings):

@@ -50,6 +50,12 @@ FLAGS = (
         "SIZE",
     ),
     Flag(("-c", "--cpus"), "cpus", "Limit: 1.5, or auto for what was planned.", "CORES"),
+    Flag(
+        ("--hit-limit",),
+        "hit_limit",
+        "At most this share of runs may hit a planned memory limit, e.g. 2%. Default: priced.",
+        "PERCENT",
+    ),
     Flag(("--timeout",), "timeout", "End it after this long, e.g. 2h.", "TIME"),
     Flag(
         ("--stalled-after",),

@@ -30,24 +30,41 @@ STORE_FILE, CATALOG_FOLDER = "flyball.db", "catalog"
 _E = TypeVar("_E", Arch, Market)
 
 
-def client() -> Client:
-    """A client for the nearest flyball.toml. Raises: InputError when that cannot be used."""
-    return Client(world(load_settings()))
+def client(*, hit_limit: str | None = None) -> Client:
+    """A client for the nearest flyball.toml. Raises: InputError when that, or the share ("2%"), cannot be used."""
+    return Client(world(load_settings(), share_of(hit_limit)))
 
 
-def client_for_run() -> tuple[Client, list[str]]:
-    """(a client, warnings): a broken flyball.toml never keeps a command from running."""
+def client_for_run(*, hit_limit: str | None = None) -> tuple[Client, list[str]]:
+    """(a client, warnings): a broken flyball.toml never keeps a command from running. Raises: InputError for the share."""
+    share = share_of(hit_limit)
     try:
-        return client(), []
+        return Client(world(load_settings(), share)), []
     except InputError as error:
-        return Client(world(Settings())), [f"{error}\n  the command runs with the default settings"]
+        return Client(world(Settings(), share)), [f"{error}\n  the command runs with the default settings"]
 
 
-def world(settings: Settings) -> World:
+def share_of(percent: str | None) -> float | None:
+    """0.02 of "2%" or "2". Raises: InputError."""
+    if percent is None:
+        return None
+    try:
+        share = float(percent.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise InputError(
+            f"--hit-limit {percent!r} is not a percentage between 0 and 100", hint="--hit-limit 2%"
+        )
+    return share
+
+
+def world(settings: Settings, hit_limit_share_max: float | None = None) -> World:
+    """`hit_limit_share_max` goes before the one in the settings. Raises: InputError."""
     home = home_folder(settings, dict(os.environ))
     return World(
         home=home,
-        preferences=_preferences(settings),
+        preferences=_preferences(settings, hit_limit_share_max),
         default_tags=settings.tags,
         open_store=lambda: _open_store(home),
         load_catalog=lambda: _load_catalog(home),
@@ -63,14 +80,14 @@ def world(settings: Settings) -> World:
     )
 
 
-def _preferences(settings: Settings) -> Preferences:
+def _preferences(settings: Settings, share: float | None) -> Preferences:
     plan, percent = settings.plan, settings.plan.hit_limit_percent
     if percent is not None and not 0 < percent < 100:
         raise InputError(
             f"hit_limit_percent = {percent} is not between 0 and 100", hint="hit_limit_percent = 2.0"
         )
     return Preferences(
-        hit_limit_share_max=None if percent is None else percent / 100,
+        hit_limit_share_max=share if share is not None or percent is None else percent / 100,
         clouds=plan.clouds,
         regions=plan.regions,
         archs=tuple(_member(Arch, name, "archs") for name in plan.archs),

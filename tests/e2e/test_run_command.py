@@ -109,6 +109,17 @@ def test_a_limit_that_the_user_set_is_kept_and_the_end_says_so(flyball):
     assert "out of memory" in result.stderr
 
 
+def test_the_knob_asks_for_more_and_says_how_many_will_hit_it(flyball):
+    for _ in range(3):
+        flyball("run", "-q", "--name", "j", "--", PYTHON, "-c", ALLOCATE, "300")
+    freely, careful = (
+        json.loads(flyball("plan", "j", "--json", *more).stdout) for more in ((), ("--hit-limit", "0.5%"))
+    )
+    assert careful["memory_bytes"] > freely["memory_bytes"]
+    assert careful["hit_limit_probability"] <= 0.005 < freely["hit_limit_probability"]
+    assert "--hit-limit 2%" in flyball("plan", "j", "--hit-limit", "many").stderr
+
+
 def test_auto_takes_the_limit_from_the_plan(flyball):
     for _ in range(2):
         flyball("run", "-q", "--name", "j", "--", PYTHON, "-c", ALLOCATE, "300")
@@ -129,6 +140,8 @@ def test_auto_takes_the_limit_from_the_plan(flyball):
         (("--tag", "team"), 2, "KEY=VALUE"),
         (("--no-such-option",), 2, "No such option"),
         (("--workdir", "nowhere"), 2, "not a folder"),
+        (("--hit-limit", "0"), 2, "--hit-limit 2%"),
+        (("--retries", "99"), 2, "--retries 2"),
     ],
 )
 def test_wrong_options_are_named_with_what_to_type_and_nothing_starts(
