@@ -11,7 +11,7 @@ import click
 from flyball import __version__
 from flyball.app.cli_offers import catalog_group, offers_command
 from flyball.app.cli_run import run_command
-from flyball.app.cli_upkeep import completion_command, doctor_command, import_command, store_group
+from flyball.app.cli_upkeep import doctor_command, import_command, store_group
 from flyball.app.terminal import emit, emit_json, look
 from flyball.errors import InputError
 
@@ -202,10 +202,21 @@ def report(run_or_job: str, output: str) -> None:
     click.echo(f"wrote {output} ({size_bytes / 1000:.0f} kB)", err=True)
 
 
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL: eval "$(flyball completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for {shell}")
+    emit(kind(cli, {}, "flyball", "_FLYBALL_COMPLETE").source())
+
+
 cli.add_command(run_command)
 cli.add_command(offers_command)
 cli.add_command(catalog_group)
 cli.add_command(import_command)
 cli.add_command(store_group)
 cli.add_command(doctor_command)
-cli.add_command(completion_command)

@@ -88,17 +88,3 @@ def tidy_command(logs_older_than: str | None, as_json: bool) -> None:
         f"{tidied.attempts_packed} attempts packed, {show_bytes(tidied.log_bytes_removed)} of output removed"
     )
     emit_json(tidied) if as_json else emit(words)
-
-
-@click.command("completion")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion_command(shell: str) -> None:
-    """Print the completion script for SHELL: eval "$(flyball completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    from flyball.app.cli import cli
-
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"no completion for {shell}")
-    emit(kind(cli, {}, "flyball", "_FLYBALL_COMPLETE").source())
