@@ -78,12 +78,15 @@ class MemoryUse:
         """
         if other_bytes is None:
             return
-        before, self._other_bytes = self._other_bytes or 0, other_bytes
-        if peak_bytes is not None:
-            spike = peak_bytes - max(before, other_bytes)
-            seen = self.bytes_since_row or 0
-            if spike > seen + (self.NOISE_BYTES if seen else 0):
-                self._raise(spike)
+        if peak_bytes is not None and self.is_spike(peak_bytes, other_bytes):
+            self._raise(peak_bytes - max(self._other_bytes or 0, other_bytes))
+        self._other_bytes = other_bytes
+
+    def is_spike(self, peak_bytes: int, other_bytes: int) -> bool:
+        """Whether the mark, less what else there was, is above all that was seen."""
+        seen = self.bytes_since_row or 0
+        spike = peak_bytes - max(self._other_bytes or 0, other_bytes)
+        return spike > seen + (self.NOISE_BYTES if seen else 0)
 
     def expect_other(self, other_bytes: int) -> None:
         """What was charged beside at the last look, for a reader who knows it from elsewhere."""
