@@ -130,6 +130,10 @@ class Measurement:
         beside = beside_bytes(reading)
         if beside is None or peak is None or self._group is None or not self.memory.is_spike(peak, beside):
             return beside
+        if (
+            peak - beside < self.memory.NOISE_BYTES
+        ):  # too little to be worth the wait: it is a job of milliseconds
+            return beside
         time.sleep(SETTLE_SECONDS)
         return max(beside, beside_bytes(self._group.memory()) or 0)
 
