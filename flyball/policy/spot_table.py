@@ -1,0 +1,221 @@
+"""Expected cost of every answer at every point of a run, by dynamic programming from the deadline back.
+
+Coordinates: `left`, the time to the deadline, in equal layers, and `slack`, what of it the work left does not need, on a
+grid that is finer near 0. A machine that works keeps the slack; waiting and starting machines use it up. Beside them stands
+the age of the spell of spot capacity, up or down, in the bins of `spot_memory`. Costs are seconds of on-demand machine.
+
+Between two layers at most one event is told apart (capacity ends, capacity returns); it happens at its mean time, and the
+run answers at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flyball.policy.spot_memory import AGE_EDGES_SECONDS, AGES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flyball.policy.spot_chances import Chances
+
+    Array = NDArray[np.float64]
+
+STEPS = 200  # layers from now to the deadline; 400 change the mean cost by less than 0.001
+SLACKS = 56
+WINDOW = 0.2  # part of the layers that is kept: after that much of the time left a new table is made, with finer layers
+UP, DOWN = 0, AGES  # the youngest spells of either kind
+
+# Rows of a table.
+LAUNCH, ON_DEMAND, WAIT, KEEP_ON_DEMAND, KEEP_SPOT = (0, AGES, 3 * AGES, 5 * AGES, 7 * AGES)
+ROWS = 8 * AGES
+
+
+class Table:
+    """Costs for one run: `costs(left, slack)` gives one number for each row."""
+
+    __slots__ = ("_layers", "_left_top", "_slack_max", "_step", "_values")
+
+    def __init__(self, values: Any, *, left_seconds: float, slack_max_seconds: float) -> None:
+        self._values = values  # layer, row, slack; the last layer is now
+        self._layers = len(values)
+        self._left_top = left_seconds
+        self._step = left_seconds / STEPS
+        self._slack_max = slack_max_seconds
+
+    def covers(self, *, left_seconds: float, slack_seconds: float) -> bool:
+        lowest = self._left_top - (self._layers - 1) * self._step
+        return (
+            lowest - 1e-6 <= left_seconds <= self._left_top + 1e-6 and slack_seconds <= self._slack_max * (1 + 1e-9) + 1e-6
+        )
+
+    def costs(self, *, left_seconds: float, slack_seconds: float) -> list[float]:
+        """Linear between layers and slacks; clipped to the table."""
+        y = min(max(self._layers - 1 - (self._left_top - left_seconds) / self._step, 0.0), self._layers - 1.0)
+        x = (SLACKS - 1) * math.sqrt(min(max(slack_seconds / self._slack_max, 0.0), 1.0))
+        low, j = min(int(y), self._layers - 2), min(int(x), SLACKS - 2)
+        at, high = self._slack_max * (j / (SLACKS - 1)) ** 2, self._slack_max * ((j + 1) / (SLACKS - 1)) ** 2
+        v, u = y - low, min(max((slack_seconds - at) / (high - at), 0.0), 1.0)
+        four = self._values[low : low + 2, :, j : j + 2]
+        flat = four[0] * (1.0 - v) + four[1] * v
+        costs: list[float] = (flat[:, 0] * (1.0 - u) + flat[:, 1] * u).tolist()
+        return costs
+
+
+def tables(
+    chances: Sequence[Chances], *, left_seconds: float, slack_max_seconds: float, changeover_seconds: float
+) -> list[Table]:
+    """One table for each of the runs, which share the time left; `slack_max_seconds` is the largest of their slacks."""
+    slack_max = max(slack_max_seconds, 3.0 * changeover_seconds, 1.0)
+    values = _Backward(chances, left_seconds, slack_max, changeover_seconds).solved()
+    return [
+        Table(values[:, b], left_seconds=left_seconds, slack_max_seconds=slack_max) for b in range(len(chances))
+    ]
+
+
+class _Shift:
+    """Values at `slack - by` for values given on the grid; below 0 as at 0."""
+
+    def __init__(self, slack: Array, by: Any) -> None:
+        import numpy as np
+
+        wanted = np.maximum(slack - by, 0.0)
+        self.low = np.clip(np.searchsorted(slack, wanted, side="right") - 1, 0, len(slack) - 2)
+        self.part = (wanted - slack[self.low]) / (slack[self.low + 1] - slack[self.low])
+
+    def __call__(self, values: Array) -> Array:
+        low: Array = values.take(self.low, axis=-1)
+        return low + self.part * (values.take(self.low + 1, axis=-1) - low)
+
+
+class _Spells:
+    """How capacity moves in `seconds`: without an event (ages grow), or with one, at its mean time."""
+
+    def __init__(self, rates: Array, kinds: int, seconds: float) -> None:
+        import numpy as np
+
+        edges = np.array(AGE_EDGES_SECONDS)
+        passing = np.tile(1.0 / np.diff(edges), kinds)  # the oldest age never passes: 1 / inf
+        move = np.zeros((*rates.shape, rates.shape[1]))
+        every = np.arange(rates.shape[1])
+        move[:, every, every] = -rates - passing
+        younger = every[passing > 0]
+        move[:, younger, younger + 1] = passing[younger]
+        halvings = 12
+        still = np.eye(rates.shape[1]) + move * (seconds / 2**halvings)
+        still = np.maximum(still, 0.0)
+        for _ in range(halvings):
+            still = still @ still
+        self.still: Array = still
+        self.event: Array = 1.0 - still.sum(axis=2)
+        x = np.maximum(rates * seconds, 1e-6)
+        self.when: Array = 1.0 / x - np.exp(-x) / -np.expm1(-x)  # part of the time that has passed
+
+
+class _Backward:
+    def __init__(self, chances: Sequence[Chances], left: float, slack_max: float, changeover: float) -> None:
+        import numpy as np
+
+        self.np = np
+        self.changeover = changeover
+        self.step = left / STEPS
+        self.slack = slack_max * (np.arange(SLACKS) / (SLACKS - 1)) ** 2
+        site = np.array([[*c.site_ends, *c.site_returns] for c in chances])
+        own = np.array([c.machine_ends for c in chances])
+        self.price = np.array([c.price for c in chances])[:, None, None]
+        self.another = np.array([c.another_up for c in chances])[:, None, None]
+        self.site, self.own = _Spells(site, 2, self.step), _Spells(own, 1, self.step)
+        self.warm = _Spells(own, 1, max(changeover, 1e-3))
+        self.rates = site[:, :, None]
+        self.target = np.array([DOWN] * AGES + [UP] * AGES)
+        self.by_step, self.by_changeover = _Shift(self.slack, self.step), _Shift(self.slack, changeover)
+        self.by_half_changeover = _Shift(self.slack, changeover / 2)
+        self.pause = np.clip(self.slack - changeover, 0.0, self.step)
+        self.by_half_pause = _Shift(self.slack, self.pause / 2)
+        self.may_launch = self.slack >= 2 * changeover - 1e-6
+
+    def solved(self) -> Any:
+        """Costs of the kept layers: layer, run, row, slack."""
+        np = self.np
+        runs = len(self.price)
+        kept = math.ceil(STEPS * WINDOW) + 1
+        out = np.empty((kept, runs, ROWS, SLACKS), np.float32)
+        zero = np.zeros((runs, 2 * AGES, SLACKS))
+        none, spot, on_demand = [zero, zero], [zero[:, :AGES]] * 2, [zero, zero]
+        history = math.ceil(self.changeover / self.step) + 2
+        for k in range(1, STEPS + 1):
+            work = np.maximum(k * self.step - self.slack, 0.0)
+            keep_spot = self._keep_spot(work, none, spot)
+            spot.append(keep_spot)
+            launch = self._launch(work, none, spot)
+            wait = self._wait(k, none)
+            keep_on_demand = self._keep_on_demand(work, on_demand)
+            on_demand.append(np.minimum(keep_on_demand, np.minimum(wait, launch)) * (work > 0))
+            start = self.by_changeover(on_demand[-1]) + np.maximum(self.changeover - self.slack, 0.0) * (work > 0)
+            none.append(np.minimum(start, np.minimum(wait, launch)) * (work > 0))
+            for layers in (none, spot, on_demand):
+                del layers[: max(0, len(layers) - history)]
+            if k >= STEPS + 1 - kept:
+                place = k - (STEPS + 1 - kept)
+                out[place, :, LAUNCH:ON_DEMAND] = np.where(self.may_launch, launch, start)[:, :AGES]
+                out[place, :, ON_DEMAND:WAIT] = start
+                out[place, :, WAIT:KEEP_ON_DEMAND] = wait
+                out[place, :, KEEP_ON_DEMAND:KEEP_SPOT] = keep_on_demand
+                out[place, :, KEEP_SPOT:ROWS] = keep_spot
+        return out
+
+    def _keep_spot(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
+        now, slope = none[-1], none[-1] - none[-2]
+        when, event = self.own.when[:, :, None], self.own.event[:, :, None]
+        ups = now[:, :AGES] + (1 - when) * slope[:, :AGES]
+        down = now[:, DOWN : DOWN + 1] + (1 - when) * slope[:, DOWN : DOWN + 1]
+        after = self.another * ups + (1 - self.another) * down
+        np = self.np
+        billed = self.price * ((1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step))
+        return (billed + self.own.still @ spot[-1] + event * after) * (work > 0)  # type: ignore[no-any-return]
+
+    def _keep_on_demand(self, work: Array, on_demand: list[Array]) -> Array:
+        np, now, slope = self.np, on_demand[-1], on_demand[-1] - on_demand[-2]
+        when, event = self.site.when[:, :, None], self.site.event[:, :, None]
+        after = now[:, self.target] + (1 - when) * slope[:, self.target]
+        billed = (1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step)
+        return (billed + self.site.still @ now + event * after) * (work > 0)  # type: ignore[no-any-return]
+
+    def _wait(self, k: int, none: list[Array]) -> Array:
+        """Waiting for a layer, or, where there is not so much slack, until on demand has to start."""
+        np, now, slope = self.np, none[-1], none[-1] - none[-2]
+        when, event = self.site.when[:, :, None], self.site.event[:, :, None]
+        later, later_slope = self.by_step(now), self.by_step(slope)
+        here = now[:, self.target] + (1 - when) * slope[:, self.target]
+        there = later[:, self.target] + (1 - when) * later_slope[:, self.target]
+        whole = self.site.still @ later + event * ((1 - when) * here + when * there)
+        short = int(np.searchsorted(self.slack, self.step + self.changeover))
+        if short:
+            pause = self.pause[:short]
+            quiet = np.exp(-self.rates * pause)
+            forced = k * self.step - self.slack[:short] + self.changeover
+            ahead = self.by_half_pause(now)[:, self.target, :short]
+            ahead = ahead + (1 - pause / 2 / self.step) * self.by_half_pause(slope)[:, self.target, :short]
+            whole[:, :, :short] = quiet * forced + (1 - quiet) * ahead
+        return whole  # type: ignore[no-any-return]
+
+    def _launch(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
+        """Cost of a new spot machine for capacity of each age, 1e12 while none is up or it would not be safe."""
+        np = self.np
+        event = self.warm.event[:, :, None]
+        back = self.changeover / self.step
+        low = min(int(back), len(spot) - 2)
+        part = min(back - low, 1.0)
+        ready = self.by_changeover((1 - part) * spot[-1 - low] + part * spot[-2 - low])
+        half = back / 2  # of the layers of `none`, the present one is not known yet
+        low = min(max(int(half) - 1, 0), len(none) - 2)
+        lost_at = none[-1 - low] + (1 + low - half) * (none[-1 - low] - none[-2 - low])
+        lost = self.by_half_changeover(lost_at)
+        after = self.another * lost[:, :AGES] + (1 - self.another) * lost[:, DOWN : DOWN + 1]
+        out = np.full((len(self.price), 2 * AGES, SLACKS), 1e12)
+        cost = self.price * self.changeover * (1 - event / 2) + self.warm.still @ ready + event * after
+        out[:, :AGES] = np.where(self.may_launch, cost, 1e12)
+        return out  # type: ignore[no-any-return]
