@@ -11,7 +11,7 @@ import msgspec
 from flyball.adapters.sqlite_schema import PROJECTION, newer_store
 from flyball.errors import StoreError
 from flyball.model.facts import AnyFact, JobRenamed, RunSubmitted
-from flyball.model.history import AttemptRow, RunState, Snapshot, fold
+from flyball.model.history import AttemptRow, History, RunState, fold_history
 
 _FACTS_AT_A_TIME = 10_000
 
@@ -57,10 +57,8 @@ def run_id_of(fact: AnyFact) -> str | None:
     match fact:
         case RunSubmitted(run=run):
             return run.run_id
-        case JobRenamed():
-            return None
         case _:
-            return fact.run_id
+            return getattr(fact, "run_id", None) or None
 
 
 def project(db: sqlite3.Connection, facts: Iterable[AnyFact], path: Path) -> None:
@@ -84,7 +82,7 @@ def run_state(db: sqlite3.Connection, run_id: str, path: Path) -> RunState | Non
     if named is None:
         return None
     bodies = db.execute("SELECT body FROM facts WHERE run_id = ? ORDER BY position", (run_id,)).fetchall()
-    state = fold(Snapshot(), decode([body for (body,) in bodies], path)).runs[run_id]
+    state = fold_history(History(), decode([body for (body,) in bodies], path)).runs[run_id]
     return msgspec.structs.replace(state, job=named[0])
 
 
@@ -92,7 +90,7 @@ def rebuild_projection(db: sqlite3.Connection, path: Path) -> None:
     """Names and rows made anew from the log alone."""
     for table in ("attempts", "runs", "names"):
         db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
-    last, snapshot = 0, Snapshot()
+    last, snapshot = 0, History()
     while True:
         found = db.execute(
             "SELECT position, body FROM facts WHERE position > ? ORDER BY position LIMIT ?",
@@ -100,7 +98,7 @@ def rebuild_projection(db: sqlite3.Connection, path: Path) -> None:
         ).fetchall()
         if not found:
             break
-        snapshot, last = fold(snapshot, decode([body for _, body in found], path)), found[-1][0]
+        snapshot, last = fold_history(snapshot, decode([body for _, body in found], path)), found[-1][0]
     db.executemany("INSERT INTO names VALUES (?, ?)", snapshot.names.items())
     db.executemany("INSERT INTO runs VALUES (?, ?)", ((run_id, s.job) for run_id, s in snapshot.runs.items()))
     db.executemany(_INSERT_ROW, (_stored(row) for state in snapshot.runs.values() for row in state.rows()))

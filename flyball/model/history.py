@@ -48,9 +48,11 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # holds 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     run: RunSpec
     job: str  # after renames
+    submitted: RunSubmitted
     started: tuple[AttemptStarted, ...] = ()
     ended: tuple[AttemptEnded, ...] = ()
     plan: Plan | None = None
+    story: tuple[AnyFact, ...] = ()  # what the governor recorded about it, in order
 
     def rows(self) -> tuple[AttemptRow, ...]:
         """One row per attempt, in the order they started."""
@@ -58,24 +60,30 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(_row(self, start, ends.get(start.attempt_id)) for start in self.started)
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class History(msgspec.Struct, frozen=True, kw_only=True):
     runs: Mapping[str, RunState] = MappingProxyType({})
     names: Mapping[str, str] = MappingProxyType({})  # renamed job -> its name now
 
 
-def fold(snapshot: Snapshot, facts: Iterable[AnyFact]) -> Snapshot:
+def fold_history(snapshot: History, facts: Iterable[AnyFact]) -> History:
     """Apply facts in the order recorded. Late or repeated facts change nothing."""
     runs, names = dict(snapshot.runs), dict(snapshot.names)
     for fact in facts:
         match fact:
             case RunSubmitted(run=run):
-                runs.setdefault(run.run_id, RunState(run=run, job=names.get(run.job, run.job)))
+                state = RunState(run=run, job=names.get(run.job, run.job), submitted=fact)
+                runs.setdefault(run.run_id, state)
             case JobRenamed():
                 _rename(fact, runs, names)
             case AttemptStarted() | AttemptEnded() | RunPlanned():
                 if fact.run_id in runs:
                     runs[fact.run_id] = _advance(runs[fact.run_id], fact)
-    return Snapshot(runs=MappingProxyType(runs), names=MappingProxyType(names))
+            case _:
+                run_id = getattr(fact, "run_id", None)
+                if run_id in runs and fact not in runs[run_id].story:
+                    told = runs[run_id]
+                    runs[run_id] = msgspec.structs.replace(told, story=(*told.story, fact))
+    return History(runs=MappingProxyType(runs), names=MappingProxyType(names))
 
 
 def _advance(state: RunState, fact: AttemptStarted | AttemptEnded | RunPlanned) -> RunState:

@@ -87,7 +87,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def plans(states: Sequence[SpotState]) -> list[Plan]:
     """A plan for each run; they share the time left and the changeover."""
     told = [
-        chances(s.memory, [z.usd_per_hour / s.on_demand_usd_per_hour for z in s.zones], prior=s.prior, now_seconds=s.now_seconds)
+        chances(
+            s.memory,
+            [z.usd_per_hour / s.on_demand_usd_per_hour for z in s.zones],
+            prior=s.prior,
+            now_seconds=s.now_seconds,
+        )
         for s in states
     ]
     solved = tables(
@@ -97,13 +102,19 @@ def plans(states: Sequence[SpotState]) -> list[Plan]:
         changeover_seconds=states[0].changeover_seconds,
     )
     return [
-        Plan(table=t, chances=c, each_zone=tuple(zone_rates(s.memory, prior=s.prior, now_seconds=s.now_seconds)))
+        Plan(
+            table=t,
+            chances=c,
+            each_zone=tuple(zone_rates(s.memory, prior=s.prior, now_seconds=s.now_seconds)),
+        )
         for s, t, c in zip(states, solved, told, strict=True)
     ]
 
 
 def holds(plan: Plan | None, state: SpotState) -> bool:
-    return plan is not None and plan.table.covers(left_seconds=state.left_seconds, slack_seconds=state.slack_seconds)
+    return plan is not None and plan.table.covers(
+        left_seconds=state.left_seconds, slack_seconds=state.slack_seconds
+    )
 
 
 def decide(state: SpotState, plan: Plan) -> Decision:
@@ -116,7 +127,11 @@ def safe(state: SpotState, wanted: Decision) -> Decision:
         keeps = state.standing is Standing.SPOT and wanted.zone == state.zone
         if not keeps and not state.may_launch_spot:
             return kept(state)
-        if state.standing is Standing.NOTHING and not state.may_wait and state.zones[wanted.zone or 0].up is not True:
+        if (
+            state.standing is Standing.NOTHING
+            and not state.may_wait
+            and state.zones[wanted.zone or 0].up is not True
+        ):
             return Decision(standing=Standing.ON_DEMAND)
     if wanted.standing is Standing.NOTHING and not state.may_wait:
         return kept(state)
@@ -132,36 +147,45 @@ def kept(state: SpotState) -> Decision:
 def weighed(state: SpotState, plan: Plan) -> list[tuple[Decision, float]]:
     """Every answer with its expected cost, in seconds of on demand."""
     free = plan.table.costs(left_seconds=state.left_seconds, slack_seconds=state.slack_seconds)
-    memory, now = state.memory, state.now_seconds
-    ups = [z.up for z in state.zones]
-    up = True if any(ups) else None if None in ups else False
-    spell = (0 if up is not False else AGES) + (age_bin(memory.site.age_seconds(now)) if memory.site.up is up else 0)
     answers: list[tuple[Decision, float]] = []
+    spell = _down_spell(state)
+    best = math.inf
+    for z, zone in enumerate(state.zones):
+        if zone.up is False or z == state.zone:
+            continue
+        age = state.memory.zones[z].age_seconds(state.now_seconds) if zone.up else 0.0
+        span = (
+            min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age)) + state.changeover_seconds
+        )
+        dearer = zone.usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
+        cost = free[LAUNCH + age_bin(age)] + dearer * span
+        answers.append((Decision(standing=Standing.SPOT, zone=z), cost))
+        if cost < best:
+            best, spell = cost, age_bin(age)
     if state.standing is Standing.SPOT:
-        assert state.zone is not None
         answers.append((kept(state), keeping(state, plan)))
-    elif state.standing is Standing.ON_DEMAND:
+        return answers
+    if state.standing is Standing.ON_DEMAND:
         own = plan.table.costs(
             left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds
         )
         answers.append((kept(state), own[KEEP_ON_DEMAND + spell]))
     else:
         answers.append((Decision(standing=Standing.ON_DEMAND), free[ON_DEMAND + spell]))
-    if state.standing is not Standing.SPOT:
-        answers.append((Decision(standing=Standing.NOTHING), free[WAIT + spell]))
-    for z, zone in enumerate(state.zones):
-        if zone.up is False or z == state.zone or (zone.up is None and up):
-            continue
-        age = memory.zones[z].age_seconds(now) if memory.zones[z].up else 0.0
-        span = min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age)) + state.changeover_seconds
-        dearer = zone.usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
-        answers.append((Decision(standing=Standing.SPOT, zone=z), free[LAUNCH + age_bin(age)] + dearer * span))
+    answers.append((Decision(standing=Standing.NOTHING), free[WAIT + spell]))
     return answers
+
+
+def _down_spell(state: SpotState) -> int:
+    site = state.memory.site
+    return AGES + (age_bin(site.age_seconds(state.now_seconds)) if site.up is False else 0)
 
 
 def keeping(state: SpotState, plan: Plan) -> float:
     z = state.zone or 0
-    own = plan.table.costs(left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds)
+    own = plan.table.costs(
+        left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds
+    )
     age = state.memory.zones[z].age_seconds(state.now_seconds)
     span = min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age))
     dearer = state.zones[z].usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price

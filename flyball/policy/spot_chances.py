@@ -40,10 +40,9 @@ class Prior(msgspec.Struct, frozen=True, kw_only=True):
 class Chances(msgspec.Struct, frozen=True, kw_only=True):
     """Rates per second by age, for the capacity one would get."""
 
-    machine_ends: Rates  # the zone a machine is in goes down
-    site_ends: Rates  # no zone is up any more
-    site_returns: Rates
-    another_up: float  # chance that another zone is up when one goes down
+    ends: Rates  # of the zone taken
+    returns: Rates  # of any zone, once none is up
+    another_up: tuple[float, ...]  # when one goes down: chance that another is up, by its age
     price: float  # spot price, as a share of on demand
 
 
@@ -85,12 +84,12 @@ def chances(memory: SpotMemory, prices: Sequence[float], *, prior: Prior, now_se
     site = _with_present(memory.site, now_seconds)
     each = zone_rates(memory, prior=prior, now_seconds=now_seconds)
     weights = _taken(memory, prices, each)
-    site_ends = rates([site.up_spells], life_seconds=prior.life_seconds, prior_spells=prior.spells)
     return Chances(
-        machine_ends=tuple(sum(w * r[a] for w, r in zip(weights, each, strict=True)) for a in range(AGES)),
-        site_ends=site_ends,
-        site_returns=rates([site.down_spells], life_seconds=prior.gap_seconds, prior_spells=prior.spells),
-        another_up=0.0 if len(prices) == 1 else (memory.losses_with_another_up + 0.5) / (memory.losses + 1.0),
+        ends=tuple(sum(w * r[a] for w, r in zip(weights, each, strict=True)) for a in range(AGES)),
+        returns=rates([site.down_spells], life_seconds=prior.gap_seconds, prior_spells=prior.spells),
+        another_up=tuple(
+            (c + 0.5 / AGES) / (memory.losses + 1.0) if len(prices) > 1 else 0.0 for c in memory.another_up
+        ),
         price=sum(w * p for w, p in zip(weights, prices, strict=True)),
     )
 

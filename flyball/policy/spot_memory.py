@@ -51,7 +51,9 @@ class SpotMemory(msgspec.Struct, frozen=True, kw_only=True):
     zones: tuple[ZoneMemory, ...]
     site: ZoneMemory = ZoneMemory()
     losses: float = 0.0  # a zone went down
-    losses_with_another_up: float = 0.0
+    another_up: tuple[float, ...] = (
+        0.0,
+    ) * AGES  # of these, where another zone was up: by the age of the oldest
 
     @classmethod
     def empty(cls, zones: int) -> SpotMemory:
@@ -134,20 +136,24 @@ def looked(
     if not looks:
         return memory
     zones = list(memory.zones)
-    losses = with_another = 0.0
+    losses, another_up = memory.losses, list(memory.another_up)
     any_up = any(looks.values())
+    lost = 0
     for zone, up in looks.items():
         before = zones[zone]
         zones[zone] = seen(before, up=up, now_seconds=now_seconds)
-        if before.up and not up and now_seconds - before.looked_at_seconds <= BLIND_SECONDS_MAX:
-            losses += 1.0
-            with_another += any_up
+        lost += bool(before.up and not up and now_seconds - before.looked_at_seconds <= BLIND_SECONDS_MAX)
+    if lost:
+        losses += lost
+        if any_up:
+            oldest = max(zones[z].age_seconds(now_seconds) for z, up in looks.items() if up)
+            another_up[age_bin(oldest)] += lost
     site = memory.site
     if any_up or len(looks) == len(zones):
         site = seen(site, up=any_up, now_seconds=now_seconds)
     return SpotMemory(
         zones=tuple(zones),
         site=site,
-        losses=memory.losses + losses,
-        losses_with_another_up=memory.losses_with_another_up + with_another,
+        losses=losses,
+        another_up=tuple(another_up),
     )

@@ -49,7 +49,8 @@ class Table:
     def covers(self, *, left_seconds: float, slack_seconds: float) -> bool:
         lowest = self._left_top - (self._layers - 1) * self._step
         return (
-            lowest - 1e-6 <= left_seconds <= self._left_top + 1e-6 and slack_seconds <= self._slack_max * (1 + 1e-9) + 1e-6
+            lowest - 1e-6 <= left_seconds <= self._left_top + 1e-6
+            and slack_seconds <= self._slack_max * (1 + 1e-9) + 1e-6
         )
 
     def costs(self, *, left_seconds: float, slack_seconds: float) -> list[float]:
@@ -72,7 +73,8 @@ def tables(
     slack_max = max(slack_max_seconds, 3.0 * changeover_seconds, 1.0)
     values = _Backward(chances, left_seconds, slack_max, changeover_seconds).solved()
     return [
-        Table(values[:, b], left_seconds=left_seconds, slack_max_seconds=slack_max) for b in range(len(chances))
+        Table(values[:, b], left_seconds=left_seconds, slack_max_seconds=slack_max)
+        for b in range(len(chances))
     ]
 
 
@@ -123,14 +125,16 @@ class _Backward:
         self.changeover = changeover
         self.step = left / STEPS
         self.slack = slack_max * (np.arange(SLACKS) / (SLACKS - 1)) ** 2
-        site = np.array([[*c.site_ends, *c.site_returns] for c in chances])
-        own = np.array([c.machine_ends for c in chances])
+        site = np.array([[*c.ends, *c.returns] for c in chances])
+        own = np.array([c.ends for c in chances])
         self.price = np.array([c.price for c in chances])[:, None, None]
-        self.another = np.array([c.another_up for c in chances])[:, None, None]
+        another = np.array([c.another_up for c in chances])
+        self.next = np.zeros((len(chances), AGES, 2 * AGES))  # after capacity of an age ends
+        self.next[:, :, :AGES] = another[:, None, :]
+        self.next[:, :, DOWN] = 1.0 - another.sum(axis=1)[:, None]
         self.site, self.own = _Spells(site, 2, self.step), _Spells(own, 1, self.step)
         self.warm = _Spells(own, 1, max(changeover, 1e-3))
         self.rates = site[:, :, None]
-        self.target = np.array([DOWN] * AGES + [UP] * AGES)
         self.by_step, self.by_changeover = _Shift(self.slack, self.step), _Shift(self.slack, changeover)
         self.by_half_changeover = _Shift(self.slack, changeover / 2)
         self.pause = np.clip(self.slack - changeover, 0.0, self.step)
@@ -154,7 +158,9 @@ class _Backward:
             wait = self._wait(k, none)
             keep_on_demand = self._keep_on_demand(work, on_demand)
             on_demand.append(np.minimum(keep_on_demand, np.minimum(wait, launch)) * (work > 0))
-            start = self.by_changeover(on_demand[-1]) + np.maximum(self.changeover - self.slack, 0.0) * (work > 0)
+            start = self.by_changeover(on_demand[-1]) + np.maximum(self.changeover - self.slack, 0.0) * (
+                work > 0
+            )
             none.append(np.minimum(start, np.minimum(wait, launch)) * (work > 0))
             for layers in (none, spot, on_demand):
                 del layers[: max(0, len(layers) - history)]
@@ -167,20 +173,27 @@ class _Backward:
                 out[place, :, KEEP_SPOT:ROWS] = keep_spot
         return out
 
+    def _after(self, values: Array) -> Array:
+        """Values after the event of each spell: capacity that ends, capacity that returns."""
+        after = self.np.empty_like(values)
+        after[:, :AGES] = self.next @ values
+        after[:, AGES:] = values[:, UP : UP + 1]
+        return after
+
     def _keep_spot(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
         now, slope = none[-1], none[-1] - none[-2]
         when, event = self.own.when[:, :, None], self.own.event[:, :, None]
-        ups = now[:, :AGES] + (1 - when) * slope[:, :AGES]
-        down = now[:, DOWN : DOWN + 1] + (1 - when) * slope[:, DOWN : DOWN + 1]
-        after = self.another * ups + (1 - self.another) * down
+        after = self.next @ now + (1 - when) * (self.next @ slope)
         np = self.np
-        billed = self.price * ((1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step))
+        billed = self.price * (
+            (1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step)
+        )
         return (billed + self.own.still @ spot[-1] + event * after) * (work > 0)  # type: ignore[no-any-return]
 
     def _keep_on_demand(self, work: Array, on_demand: list[Array]) -> Array:
         np, now, slope = self.np, on_demand[-1], on_demand[-1] - on_demand[-2]
         when, event = self.site.when[:, :, None], self.site.event[:, :, None]
-        after = now[:, self.target] + (1 - when) * slope[:, self.target]
+        after = self._after(now) + (1 - when) * self._after(slope)
         billed = (1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step)
         return (billed + self.site.still @ now + event * after) * (work > 0)  # type: ignore[no-any-return]
 
@@ -189,16 +202,16 @@ class _Backward:
         np, now, slope = self.np, none[-1], none[-1] - none[-2]
         when, event = self.site.when[:, :, None], self.site.event[:, :, None]
         later, later_slope = self.by_step(now), self.by_step(slope)
-        here = now[:, self.target] + (1 - when) * slope[:, self.target]
-        there = later[:, self.target] + (1 - when) * later_slope[:, self.target]
+        here = self._after(now) + (1 - when) * self._after(slope)
+        there = self._after(later) + (1 - when) * self._after(later_slope)
         whole = self.site.still @ later + event * ((1 - when) * here + when * there)
         short = int(np.searchsorted(self.slack, self.step + self.changeover))
         if short:
             pause = self.pause[:short]
             quiet = np.exp(-self.rates * pause)
             forced = k * self.step - self.slack[:short] + self.changeover
-            ahead = self.by_half_pause(now)[:, self.target, :short]
-            ahead = ahead + (1 - pause / 2 / self.step) * self.by_half_pause(slope)[:, self.target, :short]
+            ahead = self._after(self.by_half_pause(now))[:, :, :short]
+            ahead = ahead + (1 - pause / 2 / self.step) * self._after(self.by_half_pause(slope))[:, :, :short]
             whole[:, :, :short] = quiet * forced + (1 - quiet) * ahead
         return whole  # type: ignore[no-any-return]
 
@@ -214,7 +227,7 @@ class _Backward:
         low = min(max(int(half) - 1, 0), len(none) - 2)
         lost_at = none[-1 - low] + (1 + low - half) * (none[-1 - low] - none[-2 - low])
         lost = self.by_half_changeover(lost_at)
-        after = self.another * lost[:, :AGES] + (1 - self.another) * lost[:, DOWN : DOWN + 1]
+        after = self.next @ lost
         out = np.full((len(self.price), 2 * AGES, SLACKS), 1e12)
         cost = self.price * self.changeover * (1 - event / 2) + self.warm.still @ ready + event * after
         out[:, :AGES] = np.where(self.may_launch, cost, 1e12)

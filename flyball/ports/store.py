@@ -7,7 +7,7 @@ from typing import Protocol
 
 from flyball.errors import Conflict
 from flyball.model.facts import AnyFact
-from flyball.model.history import AttemptRow, RunState, Snapshot, fold
+from flyball.model.history import AttemptRow, History, RunState, fold_history
 
 
 class Store(Protocol):
@@ -43,13 +43,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._facts: list[AnyFact] = []
-        self._snapshot = Snapshot()
+        self._snapshot = History()
 
     def append(self, facts: Sequence[AnyFact], *, after: int | None = None) -> int:
         if after is not None and after != len(self._facts):
             raise Conflict(f"the log is at {len(self._facts)}, not at {after}")
         self._facts.extend(facts)
-        self._snapshot = fold(self._snapshot, facts)
+        self._snapshot = fold_history(self._snapshot, facts)
         return len(self._facts)
 
     def read(self, after: int = 0, *, limit: int | None = None) -> Sequence[AnyFact]:

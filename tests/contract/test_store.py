@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flyball.adapters.sqlite_store import SqliteStore
 from flyball.errors import Conflict
 from flyball.model.facts import AnyFact, AttemptEnded, AttemptStarted, JobRenamed, RunPlanned, RunSubmitted
-from flyball.model.history import Snapshot, fold
+from flyball.model.history import History, fold_history
 from flyball.model.job import Features, RunSpec
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Forecast, Plan
@@ -249,7 +249,7 @@ class TestSqliteStore(StoreContract):
         store, memory = self.fresh(), MemoryStore()
         for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), None], strict=True):
             assert store.append(facts[begin:end]) == memory.append(facts[begin:end])
-        snapshot = fold(Snapshot(), facts)
+        snapshot = fold_history(History(), facts)
         for _ in range(2):  # as kept up to date, and as rebuilt from the log
             assert list(store.read()) == facts
             assert {run_id: store.run(run_id) for run_id in snapshot.runs} == dict(snapshot.runs)

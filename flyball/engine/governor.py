@@ -1,0 +1,199 @@
+"""The loop: read, fold, observe, decide, record, and only then act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from flyball.engine.orders import order_for_attempt, order_for_host
+from flyball.errors import Conflict, Unavailable
+from flyball.model.facts import (
+    AnyFact,
+    AttemptLaunched,
+    HostEnding,
+    HostLaunched,
+    LaunchRefused,
+    MachineReleased,
+)
+from flyball.model.folding import fold
+from flyball.model.machine import Launch, Machine
+from flyball.model.snapshot import Snapshot
+from flyball.policy.charges import charge_of
+from flyball.policy.commands import Command, GiveBack, StartAttempt, StartHost, StopAttempts
+from flyball.policy.governor import correct, decide
+from flyball.policy.known import Known
+from flyball.policy.observing import observe
+from flyball.ports.clock import Clock
+from flyball.ports.papers import Papers
+from flyball.ports.provider import BadRequest, NoCapacity, Provider, QuotaReached, Refused
+from flyball.ports.store import Store
+
+FACTS_AT_A_TIME = 20_000
+
+
+class Ticked(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tick did, for whoever shows it."""
+
+    facts: tuple[AnyFact, ...] = ()
+    warnings: tuple[str, ...] = ()
+    conflict: bool = False  # another governor wrote first; nothing was lost, the next tick decides anew
+
+
+class Governor:
+    """Any number of them may work on one store: whoever appends first is right, the others read and decide again."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        providers: Mapping[str, Provider],
+        known: Callable[[Snapshot], Known],
+        papers: Papers,
+        clock: Clock,
+        snapshot: Snapshot | None = None,
+        news: Callable[[Snapshot, float], Sequence[AnyFact]] = lambda _, __: (),
+    ) -> None:
+        """`known` is asked once a tick. `news` brings what only the world outside knows (objects that arrived)."""
+        self._store, self._providers, self._known = store, providers, known
+        self._papers, self._clock, self._news = papers, clock, news
+        self.snapshot = snapshot or Snapshot()
+        self._facts: list[AnyFact] = []
+        self._warnings: list[str] = []
+
+    def tick(self) -> Ticked:
+        """Raises: StoreError when the log cannot be read or written; then nothing was done that is not recorded."""
+        self._facts, self._warnings = [], []
+        try:
+            self._tick()
+        except Conflict:
+            return Ticked(facts=tuple(self._facts), warnings=tuple(self._warnings), conflict=True)
+        return Ticked(facts=tuple(self._facts), warnings=tuple(self._warnings))
+
+    def _tick(self) -> None:
+        listings = self._listings()  # before the log is read: what it shows was planned in the log by then
+        self.catch_up()
+        now_seconds = self._clock.now_seconds()
+        known = self._known(self.snapshot)
+        self._record(
+            [*observe(self.snapshot, listings, known, now_seconds), *self._news(self.snapshot, now_seconds)]
+        )
+        self._record(decide(self.snapshot, known, now_seconds))
+        if self._act(correct(self.snapshot, listings, known, now_seconds), known):
+            # What was given back makes room, and its run may go on at once.
+            self._record(decide(self.snapshot, known, now_seconds))
+            self._act(correct(self.snapshot, listings, known, now_seconds), known)
+        self._renew(listings)
+
+    def catch_up(self) -> None:
+        """Fold what was recorded since."""
+        while facts := self._store.read(self.snapshot.position, limit=FACTS_AT_A_TIME):
+            self.snapshot = fold(self.snapshot, facts)
+
+    def _listings(self) -> dict[str, Sequence[Machine]]:
+        listings: dict[str, Sequence[Machine]] = {}
+        for name, provider in self._providers.items():
+            try:
+                listings[name] = provider.machines()
+            except Unavailable as error:
+                self._warnings.append(f"{name}: {error}")
+        return listings
+
+    def _record(self, facts: Sequence[AnyFact]) -> None:
+        if not facts:
+            return
+        self._store.append(facts, after=self.snapshot.position)
+        self.snapshot = fold(self.snapshot, facts)
+        self._facts.extend(facts)
+
+    def _act(self, commands: Sequence[Command], known: Known) -> bool:
+        """Whether anything was given back. What was done is recorded at the end; if that is not reached, the next
+        tick does it again, which changes nothing."""
+        done: list[AnyFact] = []
+        for command in commands:
+            done.extend(self._carry_out(command, known))
+        self._record(done)
+        return any(isinstance(command, GiveBack) for command in commands)
+
+    def _carry_out(self, command: Command, known: Known) -> Sequence[AnyFact]:
+        try:
+            match command:
+                case StartAttempt():
+                    return self._start(command)
+                case StartHost():
+                    order = order_for_host(command.planned, known.ceilings.lease_seconds)
+                    return self._start_host(command, order)
+                case StopAttempts(provider=name, attempt_ids=attempt_ids):
+                    self._providers[name].stop(attempt_ids)
+                    return ()
+                case GiveBack(provider=name):
+                    self._providers[name].release(command.attempt_id)
+                    return (self._released(command, known),)
+        except Unavailable as error:
+            self._warnings.append(str(error))
+            return ()  # nobody knows whether it worked: the next tick asks again
+        except KeyError as error:
+            self._warnings.append(
+                f"no provider {error} here; what runs there is left to a governor that has it"
+            )
+            return ()
+
+    def _start(self, command: StartAttempt) -> Sequence[AnyFact]:
+        planned, now_seconds = command.planned, self._clock.now_seconds()
+        name = {"run_id": planned.run_id, "attempt_id": planned.attempt_id}
+        try:
+            paper = self._papers.get(command.run.spec.paper)
+            if paper is None:
+                raise BadRequest("its command is gone", why="the private file of this run was removed")
+            order = order_for_attempt(command, paper, self._lease_seconds())
+            self._providers[planned.provider].launch(order)
+        except Refused as error:
+            return (
+                LaunchRefused(
+                    at_seconds=now_seconds,
+                    **name,
+                    provider=planned.provider,
+                    offer_id=planned.offer.offer_id,
+                    kind=error.kind,
+                    reason=str(error),
+                ),
+            )
+        return (AttemptLaunched(at_seconds=now_seconds, **name),)
+
+    def _start_host(self, command: StartHost, order: Launch) -> Sequence[AnyFact]:
+        host_id, now_seconds = command.planned.host_id, self._clock.now_seconds()
+        try:
+            self._providers[command.planned.provider].launch(order)
+        except (NoCapacity, QuotaReached, BadRequest) as error:
+            return (HostEnding(at_seconds=now_seconds, host_id=host_id, reason=f"{error.kind}: {error}"),)
+        return (HostLaunched(at_seconds=now_seconds, host_id=host_id),)
+
+    def _released(self, command: GiveBack, known: Known) -> MachineReleased:
+        now_seconds = self._clock.now_seconds()
+        left = command.left
+        return MachineReleased(
+            at_seconds=now_seconds,
+            run_id=left.run_id if left else "",
+            attempt_id=command.attempt_id,
+            charge=charge_of(command, known, now_seconds),
+            job=left.job if left else "",
+            tags=left.tags if left else {},
+        )
+
+    def _lease_seconds(self) -> float:
+        return self._known(self.snapshot).ceilings.lease_seconds
+
+    def _renew(self, listings: Mapping[str, Sequence[Machine]]) -> None:
+        owned = [
+            (run.live.planned.provider, run.live.attempt_id)
+            for run in self.snapshot.runs.values()
+            if run.live
+        ]
+        owned += [(host.planned.provider, host_id) for host_id, host in self.snapshot.hosts.items()]
+        for name in listings:
+            ids = [attempt_id for provider, attempt_id in owned if provider == name]
+            try:
+                if ids:
+                    self._providers[name].renew(ids)
+            except Unavailable as error:
+                self._warnings.append(f"{name}: {error}")

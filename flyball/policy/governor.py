@@ -1,0 +1,140 @@
+"""decide and correct: what is recorded next, and what is done about it. No I/O, no clock.
+
+observe is in observing.py. Each decision has a file of its own; this one says in which order they are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from flyball.model.facts import AnyFact, RunEnded, RunHeld
+from flyball.model.machine import Machine
+from flyball.model.snapshot import LiveRun, Snapshot
+from flyball.policy.alerts import alerts
+from flyball.policy.commands import Command, GiveBack, StartAttempt, StartHost, StopAttempts
+from flyball.policy.failover import Placed, place
+from flyball.policy.holds import Room
+from flyball.policy.next_step import Finish, Launchable, Waiting, next_step
+from flyball.policy.packing import hosts_to_end
+from flyball.policy.schedule import due_runs
+from flyball.policy.timeouts import to_stop
+from flyball.policy.triggers import triggered_runs
+
+if TYPE_CHECKING:
+    from flyball.policy.known import Known
+
+
+def decide(snapshot: Snapshot, known: Known, now_seconds: float) -> tuple[AnyFact, ...]:
+    """What we want next, each with its reason."""
+    facts: list[AnyFact] = [
+        *due_runs(snapshot, now_seconds),
+        *triggered_runs(snapshot, now_seconds),
+        *to_stop(snapshot, known, now_seconds),
+        *hosts_to_end(snapshot, known, now_seconds),
+    ]
+    room = Room(snapshot, known, now_seconds)
+    unreleased_runs = {left.run_id for left in snapshot.unreleased.values()}
+    for run in sorted(snapshot.runs.values(), key=_turn):
+        # The last machine goes back first: two attempts of one run are never alive at once.
+        if run.live is None and run.run_id not in unreleased_runs:
+            facts.extend(_next(run, room, snapshot, known, now_seconds))
+    facts.extend(alerts(snapshot, known, now_seconds))
+    return tuple(facts)
+
+
+def _turn(run: LiveRun) -> tuple[int, float, float, str]:
+    """Higher priority first, then the nearer deadline, then the older."""
+    deadline = run.deadline_seconds if run.deadline_seconds is not None else float("inf")
+    return -run.spec.holding.priority, deadline, run.submitted.at_seconds, run.run_id
+
+
+def _next(
+    run: LiveRun, room: Room, snapshot: Snapshot, known: Known, now_seconds: float
+) -> tuple[AnyFact, ...]:
+    step = next_step(run, known, now_seconds)
+    if isinstance(step, Finish):
+        ended = RunEnded(
+            at_seconds=now_seconds, run_id=run.run_id, job=run.job, result=step.result, reason=step.reason
+        )
+        return (ended,)
+    if isinstance(step, Launchable):
+        refusal = room.refusal(run)
+        if refusal is None:
+            placed = place(run, step, room=room, snapshot=snapshot, known=known, now_seconds=now_seconds)
+            if isinstance(placed, Placed):
+                room.take(run, placed.facts)
+                return placed.facts
+            step = placed
+        else:
+            step = Waiting(kind=refusal.kind, reason=refusal.reason)
+    return _held(run, step, now_seconds)
+
+
+def _held(run: LiveRun, why: Waiting, now_seconds: float) -> tuple[AnyFact, ...]:
+    """Recorded when it is news: why.reason must not hold figures that change with every tick."""
+    if run.held and (run.held.kind, run.held.reason) == (why.kind, why.reason):
+        return ()
+    return (RunHeld(at_seconds=now_seconds, run_id=run.run_id, kind=why.kind, reason=why.reason),)
+
+
+def correct(
+    snapshot: Snapshot, listings: Mapping[str, Sequence[Machine]], known: Known, now_seconds: float
+) -> tuple[Command, ...]:
+    """Commands that bring what runs in line with what is recorded; () when they agree.
+
+    `listings` holds the providers that answered; of the others nothing is known and nothing new is asked but what
+    was planned.
+    """
+    commands: list[Command] = []
+    commands.extend(_give_back(snapshot, listings, known, now_seconds))
+    stops: dict[str, list[str]] = {}
+    commands.extend(
+        StartHost(planned=host.planned)
+        for host in snapshot.hosts.values()
+        if host.launched_at_seconds is None and host.ending is None
+    )
+    listed = {name: {m.attempt_id for m in machines} for name, machines in listings.items()}
+    for run in snapshot.runs.values():
+        live = run.live
+        if live is None:
+            continue
+        provider = live.planned.provider
+        if live.stopping is not None:
+            if live.attempt_id in listed.get(provider, ()):
+                stops.setdefault(provider, []).append(live.attempt_id)
+        elif live.launched_at_seconds is None and _host_is_up(live.planned.host_id, snapshot):
+            commands.append(StartAttempt(planned=live.planned, run=run))
+    commands.extend(StopAttempts(provider=name, attempt_ids=tuple(ids)) for name, ids in stops.items())
+    return tuple(commands)
+
+
+def _host_is_up(host_id: str | None, snapshot: Snapshot) -> bool:
+    if host_id is None:
+        return True
+    host = snapshot.hosts.get(host_id)
+    return host is not None and host.launched_at_seconds is not None
+
+
+def _give_back(
+    snapshot: Snapshot, listings: Mapping[str, Sequence[Machine]], known: Known, now_seconds: float
+) -> list[Command]:
+    commands: list[Command] = [
+        GiveBack(provider=left.planned.provider, attempt_id=attempt_id, left=left)
+        for attempt_id, left in snapshot.unreleased.items()
+    ]
+    on_hosts = {r.live.planned.host_id for r in snapshot.runs.values() if r.live}
+    on_hosts |= {left.planned.host_id for left in snapshot.unreleased.values()}
+    commands.extend(
+        GiveBack(provider=host.planned.provider, attempt_id=host_id, host=host)
+        for host_id, host in snapshot.hosts.items()
+        if host.ending is not None and host_id not in on_hosts
+    )
+    grace = known.ceilings.zombie_grace_seconds
+    listed = {m.attempt_id: name for name, machines in listings.items() for m in machines}
+    commands.extend(
+        GiveBack(provider=listed[attempt_id], attempt_id=attempt_id, zombie_since_seconds=since)
+        for attempt_id, since in snapshot.zombies.items()
+        if attempt_id in listed and now_seconds - since >= grace
+    )
+    return commands

@@ -1,0 +1,204 @@
+"""observe: what the providers' listings tell that the snapshot does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from flyball.model.charge import nothing
+from flyball.model.facts import (
+    AnyFact,
+    AttemptEnded,
+    AttemptLaunched,
+    AttemptStarted,
+    HostEnding,
+    HostLaunched,
+    MachineMissed,
+    MachineReleased,
+    MachineSeen,
+    NoticeReceived,
+    ProgressReported,
+    ZombieFound,
+)
+from flyball.model.machine import Machine, Stage
+from flyball.model.outcome import Outcome
+from flyball.model.receipt import Host as HostFacts
+from flyball.model.receipt import Limits, Receipt
+from flyball.model.snapshot import Host, LiveAttempt, LiveRun, Snapshot
+from flyball.model.units import show_seconds
+from flyball.policy.known import Known
+
+PROGRESS_STEP = 0.01  # smaller steps are not worth a fact
+
+
+def observe(
+    snapshot: Snapshot, listings: Mapping[str, Sequence[Machine]], known: Known, now_seconds: float
+) -> tuple[AnyFact, ...]:
+    """Facts from the providers that answered; nothing is concluded about the others."""
+    seen = {name: {m.attempt_id: m for m in machines} for name, machines in listings.items()}
+    facts: list[AnyFact] = []
+    for run in snapshot.runs.values():
+        live = run.live
+        if live is not None and live.planned.provider in seen:
+            facts.extend(_of_attempt(run, live, seen[live.planned.provider], known, now_seconds))
+    for host_id, host in snapshot.hosts.items():
+        if host.planned.provider in seen:
+            facts.extend(_of_host(host_id, host, seen[host.planned.provider], known, now_seconds))
+    facts.extend(_zombies(snapshot, seen, now_seconds))
+    return tuple(facts)
+
+
+def _of_attempt(
+    run: LiveRun, live: LiveAttempt, seen: Mapping[str, Machine], known: Known, now_seconds: float
+) -> Iterator[AnyFact]:
+    machine = seen.get(live.attempt_id)
+    if machine is None:
+        yield from _missing(run, live, known, now_seconds)
+        return
+    name: dict[str, str] = {"run_id": run.run_id, "attempt_id": live.attempt_id}
+    if live.launched_at_seconds is None:
+        at_seconds = now_seconds if machine.launched_at_seconds is None else machine.launched_at_seconds
+        yield AttemptLaunched(at_seconds=at_seconds, **name)
+    if live.missed_since_seconds is not None:
+        yield MachineSeen(at_seconds=now_seconds, **name)
+    if live.started_at_seconds is None and machine.started_at_seconds is not None:
+        planned = live.planned
+        yield AttemptStarted(
+            at_seconds=machine.started_at_seconds, **name, limits=planned.limits, reason=planned.reason
+        )
+    if machine.progress is not None and machine.progress >= (live.progress or 0.0) + PROGRESS_STEP:
+        yield ProgressReported(at_seconds=now_seconds, **name, share=min(1.0, machine.progress))
+    notice = machine.notice_ends_at_seconds
+    if notice is not None and (live.notice_ends_at_seconds is None or notice < live.notice_ends_at_seconds):
+        yield NoticeReceived(at_seconds=now_seconds, **name, ends_at_seconds=notice)
+    if machine.stage is Stage.ENDED:
+        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=_receipt(live, machine, now_seconds))
+    elif live.started_at_seconds is None and machine.started_at_seconds is None:
+        yield from _overdue_start(run, live, known, now_seconds)
+
+
+def _overdue_start(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) -> Iterator[AnyFact]:
+    """A machine that has not reported by now never will."""
+    capabilities = known.supplies[live.planned.provider].capabilities
+    patience = run.spec.patience.launch_seconds or capabilities.launch_seconds_max
+    since = live.launched_at_seconds
+    if since is not None and now_seconds - since > patience:
+        yield AttemptEnded(
+            at_seconds=now_seconds,
+            run_id=run.run_id,
+            attempt_id=live.attempt_id,
+            receipt=receipt_without_wrapper(
+                live,
+                Outcome.LAUNCH_TIMED_OUT,
+                f"not started {show_seconds(patience)} after its launch",
+                now_seconds,
+            ),
+        )
+
+
+def _missing(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) -> Iterator[AnyFact]:
+    """Listings lag, so an absence is believed only when it lasts. An order that was never answered is given again."""
+    if live.launched_at_seconds is None:
+        return
+    lag = known.supplies[live.planned.provider].capabilities.listing_lag_seconds
+    if now_seconds - live.launched_at_seconds < lag:
+        return
+    name = {"run_id": run.run_id, "attempt_id": live.attempt_id}
+    if live.missed_since_seconds is None:
+        yield MachineMissed(at_seconds=now_seconds, **name)
+        return
+    announced = live.notice_ends_at_seconds is not None and now_seconds >= live.notice_ends_at_seconds
+    grace = lag if announced or live.stopping else max(lag, known.ceilings.lost_after_seconds)
+    if now_seconds - live.missed_since_seconds >= grace:
+        outcome = Outcome.INTERRUPTED if announced else Outcome.LOST
+        if live.stopping is not None:
+            outcome = live.stopping.outcome
+        words = "taken away by its provider" if announced else "its machine is not to be found any more"
+        receipt = receipt_without_wrapper(live, outcome, words, live.missed_since_seconds)
+        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=receipt)
+
+
+def _receipt(live: LiveAttempt, machine: Machine, now_seconds: float) -> Receipt:
+    """The wrapper's own, unless we or the provider ended it: then that is how it counts."""
+    ended_at = machine.ended_at_seconds if machine.ended_at_seconds is not None else now_seconds
+    if machine.receipt is None:
+        outcome = live.stopping.outcome if live.stopping else machine.outcome or Outcome.LOST
+        words = live.stopping.reason if live.stopping else f"its machine ended: {outcome.value}"
+        return receipt_without_wrapper(live, outcome, words, ended_at)
+    receipt = machine.receipt
+    if receipt.outcome is Outcome.SUCCEEDED:  # it was done before it could be ended
+        return receipt
+    if live.stopping is not None:
+        return msgspec.structs.replace(
+            receipt, outcome=live.stopping.outcome, exit_cause=live.stopping.reason
+        )
+    if machine.outcome is Outcome.INTERRUPTED:
+        return msgspec.structs.replace(
+            receipt, outcome=Outcome.INTERRUPTED, exit_cause="taken away by its provider"
+        )
+    return receipt
+
+
+def receipt_without_wrapper(
+    live: LiveAttempt, outcome: Outcome, words: str, ended_at_seconds: float
+) -> Receipt:
+    """What is known of an attempt whose wrapper never told."""
+    started = live.started_at_seconds if live.started_at_seconds is not None else ended_at_seconds
+    return Receipt(
+        attempt_id=live.attempt_id,
+        outcome=outcome,
+        exit_code=None,
+        exit_cause=words,
+        started_at_seconds=started,
+        ended_at_seconds=ended_at_seconds,
+        complete=False,
+        wall_seconds=max(0.0, ended_at_seconds - started),
+        host=HostFacts(instance_type=live.planned.offer.instance_type),
+        limits=Limits(memory_bytes=live.planned.limits.memory_bytes, cpu_cores=live.planned.limits.cpu_cores),
+        sources={},
+    )
+
+
+def _of_host(
+    host_id: str, host: Host, seen: Mapping[str, Machine], known: Known, now_seconds: float
+) -> Iterator[AnyFact]:
+    machine = seen.get(host_id)
+    if machine is not None and host.launched_at_seconds is None:
+        yield HostLaunched(at_seconds=now_seconds, host_id=host_id)
+    if host.ending is not None:
+        return
+    if machine is not None and (machine.stage is Stage.ENDED or machine.notice_ends_at_seconds is not None):
+        yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="taken away by its provider")
+    launched = host.launched_at_seconds
+    if machine is None and launched is not None:
+        lag = known.supplies[host.planned.provider].capabilities.listing_lag_seconds
+        if now_seconds - launched > max(lag, known.ceilings.lost_after_seconds):
+            yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="not to be found any more")
+
+
+def _zombies(
+    snapshot: Snapshot, seen: Mapping[str, Mapping[str, Machine]], now_seconds: float
+) -> Iterator[AnyFact]:
+    """Machines that nobody owns. The listing was read before the log, so what is not in the log was never planned."""
+    owned = {run.live.attempt_id for run in snapshot.runs.values() if run.live} | snapshot.unreleased.keys()
+    owned |= snapshot.hosts.keys()
+    listed: set[str] = set()
+    for provider, machines in seen.items():
+        for attempt_id in machines:
+            listed.add(attempt_id)
+            if attempt_id not in owned and attempt_id not in snapshot.zombies:
+                yield ZombieFound(
+                    at_seconds=now_seconds,
+                    provider=provider,
+                    attempt_id=attempt_id,
+                    reason="no live attempt owns it",
+                )
+    for attempt_id in snapshot.zombies:
+        if attempt_id not in listed:
+            yield MachineReleased(
+                at_seconds=now_seconds,
+                run_id="",
+                attempt_id=attempt_id,
+                charge=nothing("it was gone by itself"),
+            )
