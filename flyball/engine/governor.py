@@ -75,15 +75,14 @@ class Governor:
         self.catch_up()
         now_seconds = self._clock.now_seconds()
         known = self._known(self.snapshot)
-        self._record(
-            [*observe(self.snapshot, listings, known, now_seconds), *self._news(self.snapshot, now_seconds)]
-        )
-        self._record(decide(self.snapshot, known, now_seconds))
+        seen = observe(self.snapshot, listings, known, now_seconds)
+        self._record(_of(known.only, [*seen, *self._news(self.snapshot, now_seconds)]))
+        self._record(_of(known.only, decide(self.snapshot, known, now_seconds)))
         if self._act(correct(self.snapshot, listings, known, now_seconds), known):
             # What was given back makes room, and its run may go on at once.
-            self._record(decide(self.snapshot, known, now_seconds))
+            self._record(_of(known.only, decide(self.snapshot, known, now_seconds)))
             self._act(correct(self.snapshot, listings, known, now_seconds), known)
-        self._renew(listings)
+        self._renew(listings, known.only)
 
     def catch_up(self) -> None:
         """Fold what was recorded since."""
@@ -111,6 +110,8 @@ class Governor:
         tick does it again, which changes nothing."""
         done: list[AnyFact] = []
         for command in commands:
+            if known.only is not None and not _runs_of(command) & known.only:
+                continue
             done.extend(self._carry_out(command, known))
         self._record(done)
         return any(isinstance(command, GiveBack) for command in commands)
@@ -183,11 +184,11 @@ class Governor:
     def _lease_seconds(self) -> float:
         return self._known(self.snapshot).ceilings.lease_seconds
 
-    def _renew(self, listings: Mapping[str, Sequence[Machine]]) -> None:
+    def _renew(self, listings: Mapping[str, Sequence[Machine]], only: frozenset[str] | None) -> None:
         owned = [
             (run.live.planned.provider, run.live.attempt_id)
             for run in self.snapshot.runs.values()
-            if run.live
+            if run.live and (only is None or run.run_id in only)
         ]
         owned += [(host.planned.provider, host_id) for host_id, host in self.snapshot.hosts.items()]
         for name in listings:
@@ -197,3 +198,22 @@ class Governor:
                     self._providers[name].renew(ids)
             except Unavailable as error:
                 self._warnings.append(f"{name}: {error}")
+
+
+def _of(only: frozenset[str] | None, facts: Sequence[AnyFact]) -> Sequence[AnyFact]:
+    """Those about the runs that concern us."""
+    if only is None:
+        return facts
+    return [fact for fact in facts if getattr(fact, "run_id", None) in only]
+
+
+def _runs_of(command: Command) -> frozenset[str]:
+    match command:
+        case StartAttempt(run=run):
+            return frozenset({run.run_id})
+        case GiveBack(left=left) if left is not None:
+            return frozenset({left.run_id})
+        case StopAttempts(attempt_ids=attempt_ids):
+            return frozenset(attempt_id.rpartition(".")[0] for attempt_id in attempt_ids)
+        case _:
+            return frozenset()

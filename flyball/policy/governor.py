@@ -27,20 +27,25 @@ if TYPE_CHECKING:
 
 def decide(snapshot: Snapshot, known: Known, now_seconds: float) -> tuple[AnyFact, ...]:
     """What we want next, each with its reason."""
-    facts: list[AnyFact] = [
-        *due_runs(snapshot, now_seconds),
-        *triggered_runs(snapshot, now_seconds),
-        *to_stop(snapshot, known, now_seconds),
-        *hosts_to_end(snapshot, known, now_seconds),
-    ]
+    facts: list[AnyFact] = [*to_stop(snapshot, known, now_seconds)]
+    if known.only is None:
+        facts += due_runs(snapshot, now_seconds)
+        facts += triggered_runs(snapshot, now_seconds)
+        facts += hosts_to_end(snapshot, known, now_seconds)
+        facts += alerts(snapshot, known, now_seconds)
     room = Room(snapshot, known, now_seconds)
     unreleased_runs = {left.run_id for left in snapshot.unreleased.values()}
-    for run in sorted(snapshot.runs.values(), key=_turn):
+    for run in sorted(_concerned(snapshot, known), key=_turn):
         # The last machine goes back first: two attempts of one run are never alive at once.
         if run.live is None and run.run_id not in unreleased_runs:
             facts.extend(_next(run, room, snapshot, known, now_seconds))
-    facts.extend(alerts(snapshot, known, now_seconds))
     return tuple(facts)
+
+
+def _concerned(snapshot: Snapshot, known: Known) -> list[LiveRun]:
+    if known.only is None:
+        return list(snapshot.runs.values())
+    return [snapshot.runs[run_id] for run_id in known.only if run_id in snapshot.runs]
 
 
 def _turn(run: LiveRun) -> tuple[int, float, float, str]:

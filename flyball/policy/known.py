@@ -45,3 +45,6 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     grow: Callable[[LiveRun, int, int], Grown | None] = _no_growth  # (run, failed limit, failed attempts)
     ceilings: Ceilings = Ceilings()
     catalog_age_seconds: float | None = None
+    only: frozenset[str] | None = (
+        None  # run ids: decide about these and leave all others be; None: about everything
+    )
