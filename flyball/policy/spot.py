@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from flyball.policy.spot_chances import Chances, Prior, Rates, chances, life_left_seconds, zone_rates
+from flyball.policy.spot_chances import Chances, Prior, Rates, alike, chances, life_left_seconds, zone_rates
 from flyball.policy.spot_memory import AGES, SpotMemory, age_bin
 from flyball.policy.spot_table import KEEP_ON_DEMAND, KEEP_SPOT, LAUNCH, ON_DEMAND, WAIT, Table, tables
 
@@ -75,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     table: Table
     chances: Chances
     each_zone: tuple[Rates, ...]
+    changes: int
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,15 +87,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 def plans(states: Sequence[SpotState]) -> list[Plan]:
     """A plan for each run; they share the time left and the changeover."""
-    told = [
-        chances(
-            s.memory,
-            [z.usd_per_hour / s.on_demand_usd_per_hour for z in s.zones],
-            prior=s.prior,
-            now_seconds=s.now_seconds,
-        )
-        for s in states
-    ]
+    told = [_told(s) for s in states]
     solved = tables(
         told,
         left_seconds=states[0].left_seconds,
@@ -105,16 +98,24 @@ def plans(states: Sequence[SpotState]) -> list[Plan]:
         Plan(
             table=t,
             chances=c,
+            changes=s.memory.changes,
             each_zone=tuple(zone_rates(s.memory, prior=s.prior, now_seconds=s.now_seconds)),
         )
         for s, t, c in zip(states, solved, told, strict=True)
     ]
 
 
+def _told(s: SpotState) -> Chances:
+    prices = [z.usd_per_hour / s.on_demand_usd_per_hour for z in s.zones]
+    return chances(s.memory, prices, prior=s.prior, now_seconds=s.now_seconds)
+
+
 def holds(plan: Plan | None, state: SpotState) -> bool:
-    return plan is not None and plan.table.covers(
+    if plan is None or not plan.table.covers(
         left_seconds=state.left_seconds, slack_seconds=state.slack_seconds
-    )
+    ):
+        return False
+    return state.memory.changes == plan.changes or alike(plan.chances, _told(state))
 
 
 def decide(state: SpotState, plan: Plan) -> Decision:
@@ -147,24 +148,18 @@ def kept(state: SpotState) -> Decision:
 def weighed(state: SpotState, plan: Plan) -> list[tuple[Decision, float]]:
     """Every answer with its expected cost, in seconds of on demand."""
     free = plan.table.costs(left_seconds=state.left_seconds, slack_seconds=state.slack_seconds)
+    launches = [
+        (Decision(standing=Standing.SPOT, zone=z), *_launching(state, plan, z, free))
+        for z, zone in enumerate(state.zones)
+        if zone.up is not False and z != state.zone
+    ]
+    if state.standing is Standing.SPOT:
+        return [(kept(state), keeping(state, plan)), *((d, cost) for d, cost, _, _ in launches)]
     answers: list[tuple[Decision, float]] = []
     spell = _down_spell(state)
-    best = math.inf
-    for z, zone in enumerate(state.zones):
-        if zone.up is False or z == state.zone:
-            continue
-        age = state.memory.zones[z].age_seconds(state.now_seconds) if zone.up else 0.0
-        span = (
-            min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age)) + state.changeover_seconds
-        )
-        dearer = zone.usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
-        cost = free[LAUNCH + age_bin(age)] + dearer * span
-        answers.append((Decision(standing=Standing.SPOT, zone=z), cost))
-        if cost < best:
-            best, spell = cost, age_bin(age)
-    if state.standing is Standing.SPOT:
-        answers.append((kept(state), keeping(state, plan)))
-        return answers
+    if launches:
+        best, _, cost, spell = min(launches, key=lambda launch: launch[1])
+        answers.append((best, cost))
     if state.standing is Standing.ON_DEMAND:
         own = plan.table.costs(
             left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds
@@ -174,6 +169,17 @@ def weighed(state: SpotState, plan: Plan) -> list[tuple[Decision, float]]:
         answers.append((Decision(standing=Standing.ON_DEMAND), free[ON_DEMAND + spell]))
     answers.append((Decision(standing=Standing.NOTHING), free[WAIT + spell]))
     return answers
+
+
+def _launching(state: SpotState, plan: Plan, z: int, free: list[float]) -> tuple[float, float, int]:
+    """Cost against other zones, cost against going without, and the spell."""
+    zone, memory = state.zones[z], state.memory.zones[z]
+    age = memory.age_seconds(state.now_seconds) if zone.up else 0.0
+    span = min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age)) + state.changeover_seconds
+    alone = min(span, life_left_seconds(plan.chances.returns, 0.0))
+    dearer = zone.usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
+    cost = free[LAUNCH + age_bin(age)]
+    return cost + dearer * span, cost + dearer * alone, age_bin(age)
 
 
 def _down_spell(state: SpotState) -> int:

@@ -20,7 +20,12 @@ from flyball.policy.spot_memory import (
 # With nothing seen: a machine lives for two hours and capacity is gone for one. One spell's worth of weight.
 LIFE_SECONDS_ASSUMED = 7200.0
 GAP_SECONDS_ASSUMED = 3600.0
-SPELLS_ASSUMED = 1.0
+import os
+SPELLS_ASSUMED = float(os.environ.get("SA","1"))
+
+import os
+SHAPES={"flat":[1]*5,"fall":[2,1.4,.9,.6,.4]}
+ALIKE = float(os.environ.get("AL","0.3"))  # in logarithms: what one more event changes in three to four
 
 Rates = tuple[float, ...]  # per second, one for each age
 
@@ -51,7 +56,7 @@ def rates(spells: Sequence[Spells], *, life_seconds: float, prior_spells: float)
     seconds = [sum(s.seconds[a] for s in spells) for a in range(AGES)]
     ends = [sum(s.ends[a] for s in spells) for a in range(AGES)]
     mean = (sum(ends) + prior_spells) / (sum(seconds) + prior_spells * life_seconds)
-    return lean(seconds, ends, [mean] * AGES, weight=1.0)
+    return lean(seconds, ends, [mean * s for s in SHAPES[os.environ.get("SH","flat")]], weight=float(os.environ.get("WT","1")))
 
 
 def lean(seconds: Sequence[float], ends: Sequence[float], on: Sequence[float], *, weight: float) -> Rates:
@@ -91,6 +96,16 @@ def chances(memory: SpotMemory, prices: Sequence[float], *, prior: Prior, now_se
             (c + 0.5 / AGES) / (memory.losses + 1.0) if len(prices) > 1 else 0.0 for c in memory.another_up
         ),
         price=sum(w * p for w, p in zip(weights, prices, strict=True)),
+    )
+
+
+def alike(one: Chances, other: Chances) -> bool:
+    """Whether a table made for one will do for the other."""
+    pairs = zip((*one.ends, *one.returns), (*other.ends, *other.returns), strict=True)
+    return (
+        all(abs(math.log(a / b)) < ALIKE for a, b in pairs)
+        and abs(sum(one.another_up) - sum(other.another_up)) < ALIKE / 3
+        and abs(one.price - other.price) < ALIKE / 10
     )
 
 

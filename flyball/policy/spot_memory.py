@@ -21,7 +21,8 @@ AGES = len(AGE_EDGES_SECONDS) - 1
 BLIND_SECONDS_MAX = 1800.0
 
 # What was seen two days ago counts half: markets change within days, and fewer spells would leave too little to count.
-HALF_LIFE_SECONDS = 48 * HOUR
+import os
+HALF_LIFE_SECONDS = float(os.environ.get("HL","48")) * HOUR
 
 
 class Spells(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +51,9 @@ class SpotMemory(msgspec.Struct, frozen=True, kw_only=True):
 
     zones: tuple[ZoneMemory, ...]
     site: ZoneMemory = ZoneMemory()
+    changes: int = 0  # looks that saw something new
     losses: float = 0.0  # a zone went down
+    lost_at_seconds: float = 0.0
     another_up: tuple[float, ...] = (
         0.0,
     ) * AGES  # of these, where another zone was up: by the age of the oldest
@@ -138,22 +141,27 @@ def looked(
     zones = list(memory.zones)
     losses, another_up = memory.losses, list(memory.another_up)
     any_up = any(looks.values())
-    lost = 0
+    lost = changes = 0
     for zone, up in looks.items():
         before = zones[zone]
         zones[zone] = seen(before, up=up, now_seconds=now_seconds)
+        changes += before.up is not up
         lost += bool(before.up and not up and now_seconds - before.looked_at_seconds <= BLIND_SECONDS_MAX)
     if lost:
-        losses += lost
+        fade = 0.5 ** ((now_seconds - memory.lost_at_seconds) / HALF_LIFE_SECONDS)
+        losses = losses * fade + lost
+        another_up = [c * fade for c in another_up]
         if any_up:
             oldest = max(zones[z].age_seconds(now_seconds) for z, up in looks.items() if up)
-            another_up[age_bin(oldest)] += lost
+            another_up[min(age_bin(oldest),int(os.environ.get("KA","4")))] += lost
     site = memory.site
     if any_up or len(looks) == len(zones):
         site = seen(site, up=any_up, now_seconds=now_seconds)
     return SpotMemory(
         zones=tuple(zones),
         site=site,
+        changes=memory.changes + changes,
         losses=losses,
+        lost_at_seconds=now_seconds if lost else memory.lost_at_seconds,
         another_up=tuple(another_up),
     )

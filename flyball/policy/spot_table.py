@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-STEPS = 200  # layers from now to the deadline; 400 change the mean cost by less than 0.001
+import os
+STEPS = int(os.environ.get("ST","200"))  # layers from now to the deadline; 400 change the mean cost by less than 0.001
 SLACKS = 56
 WINDOW = 0.2  # part of the layers that is kept: after that much of the time left a new table is made, with finer layers
 UP, DOWN = 0, AGES  # the youngest spells of either kind
@@ -213,6 +214,9 @@ class _Backward:
             ahead = self._after(self.by_half_pause(now))[:, :, :short]
             ahead = ahead + (1 - pause / 2 / self.step) * self._after(self.by_half_pause(slope))[:, :, :short]
             whole[:, :, :short] = quiet * forced + (1 - quiet) * ahead
+        whole[:, :AGES] = np.where(
+            self.may_launch, 1e12, whole[:, :AGES]
+        )  # what is there is taken, or not waited for
         return whole  # type: ignore[no-any-return]
 
     def _launch(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
