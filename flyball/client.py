@@ -204,13 +204,6 @@ class Client:
         """Use over time of the run's last attempt; None when nothing was sampled."""
         return self._world.load_samples(state.started[-1].attempt_id) if state.started else None
 
-    def log_file_of(self, state: RunState, attempt: int | None) -> Path:
-        """Where the output of an attempt is, if it was kept. Raises: InputError for an attempt there was not."""
-        number = len(state.started) if attempt is None else attempt
-        if not 1 <= number <= len(state.started):
-            raise InputError(f"run {state.run.run_id} had {len(state.started)} attempts, not {number}")
-        return self.spool.folder(state.started[number - 1].attempt_id) / "log"
-
     def plan(self, job: str, features: Features) -> tuple[Plan, Sequence[Choice]]:
         """The plan for the next run of a job, and the offers that were next in rank. Raises: InputError."""
         self.rows_of(job, newest=1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from flyball import __version__
+from flyball.app.cli_govern import GOVERN_COMMANDS, defined_command
 from flyball.app.cli_offers import catalog_group, offers_command
 from flyball.app.cli_run import run_command
 from flyball.app.cli_upkeep import doctor_command, import_command, store_group
 from flyball.app.terminal import emit, emit_json, look
-from flyball.errors import InputError
 
 if TYPE_CHECKING:
     from flyball.client import Client
@@ -174,21 +173,17 @@ def plan(
 @cli.command()
 @click.argument("run")
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt; default: the last.")
-def logs(run: str, attempt: int | None) -> None:
-    """Print the output of a run, as it was kept."""
-    import shutil
+@click.option("-f", "--follow", is_flag=True, help="Go on as it comes, until the run has ended.")
+def logs(run: str, attempt: int | None, follow: bool) -> None:
+    """Print the output of a run, as it was kept or as it comes."""
+    from flyball.app.logs_command import follow_log, print_log
 
     flyball = client()
-    file = flyball.log_file_of(flyball.find_run(run), attempt)
-    try:
-        with file.open("rb") as log:
-            shutil.copyfileobj(log, sys.stdout.buffer)
-    except FileNotFoundError:
-        raise InputError(
-            f"no output of {run} was kept",
-            why="it went straight to a terminal, or was not wanted",
-            hint="flyball run --log -- COMMAND",
-        ) from None
+    state = flyball.find_run(run)
+    if follow:
+        follow_log(flyball, state.run.run_id)
+    else:
+        print_log(flyball, state, attempt)
 
 
 @cli.command()
@@ -214,7 +209,9 @@ def completion(shell: str) -> None:
     emit(kind(cli, {}, "flyball", "_FLYBALL_COMPLETE").source())
 
 
-cli.add_command(run_command)
+for command in (run_command, *GOVERN_COMMANDS):
+    cli.add_command(command)
+jobs.add_command(defined_command)
 cli.add_command(offers_command)
 cli.add_command(catalog_group)
 cli.add_command(import_command)

@@ -34,6 +34,10 @@ def decisions(state: RunState) -> list[Decision]:
     found = [_identity(state)]
     if state.plan is not None:
         found += _plan_decisions(state.plan)
+    if state.submitted.spec is not None:
+        from flyball.app.decisions_governed import governed_decisions
+
+        return found + governed_decisions(state)
     ends = {end.attempt_id: end for end in state.ended}
     for number, start in enumerate(state.started, 1):
         found += _attempt(number, start, ends.get(start.attempt_id), alone=len(state.started) == 1)

@@ -73,7 +73,7 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     }
 
 
-def submitted_page(submitted: Sequence[RunSubmitted], *, governor_runs: bool) -> str:
+def submitted_page(submitted: Sequence[RunSubmitted]) -> str:
     """Run ids, one a line: what a script reads."""
     return "\n".join(each.run.run_id for each in submitted)
 

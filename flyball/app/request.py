@@ -27,25 +27,13 @@ LOG_CHOICE: dict[bool | None, str] = {None: "auto", True: "always", False: "neve
 
 def request_of(options: Mapping[str, Any], client: Client) -> tuple[Request, list[str]]:
     """(the request, warnings). Raises: InputError for options that cannot be used."""
-    command = tuple(options["command"])
-    workdir = _workdir(options["workdir"])
     env, env_names = environment(options["env"], options["env_files"])
     cpu_cores, cpu_planned = cpus_ask(options["cpus"])
     memory = memory_ask(options["memory"])
-    run, warnings = run_spec(
-        command,
-        name=options["name"],
-        inputs=options["inputs"],
-        params=pairs(options["params"], "--param"),
-        tags={**client.default_tags, **pairs(options["tags"], "--tag")},
-        workdir=workdir,
-        env_names=env_names,
-        secrets=[env[name] for name in env_names if env and is_secret_name(name)],
-        client=client,
-    )
+    run, warnings = run_spec_of(options, client, env=env, env_names=env_names)
     request = Request(
         run=run,
-        command=command,
+        command=tuple(options["command"]),
         env=env,
         memory=memory,
         cpu_cores=cpu_cores,
@@ -58,6 +46,23 @@ def request_of(options: Mapping[str, Any], client: Client) -> tuple[Request, lis
         end_background=not options["leave_background"],
     )
     return request, warnings
+
+
+def run_spec_of(
+    options: Mapping[str, Any], client: Client, *, env: Mapping[str, str] | None, env_names: tuple[str, ...]
+) -> tuple[RunSpec, list[str]]:
+    """(the run as it is recorded, warnings). Raises: InputError for options that cannot be used."""
+    return run_spec(
+        tuple(options["command"]),
+        name=options["name"],
+        inputs=options["inputs"],
+        params=pairs(options["params"], "--param"),
+        tags={**client.default_tags, **pairs(options["tags"], "--tag")},
+        workdir=_workdir(options["workdir"]),
+        env_names=env_names,
+        secrets=[env[name] for name in env_names if env and is_secret_name(name)],
+        client=client,
+    )
 
 
 def run_spec(

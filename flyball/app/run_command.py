@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flyball.app.request import request_of
 from flyball.app.shown_errors import say
 from flyball.app.wiring import client_for_run, tidy_in_background
+from flyball.errors import InputError
 
 if TYPE_CHECKING:
     from flyball.engine.one_run import Finished
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 def run_command(options: Mapping[str, Any]) -> int:
     """The exit code. Raises: InputError, CannotLimit before anything has started."""
     client, warnings = client_for_run(hit_limit=options["hit_limit"])
+    if options["on"]:
+        from flyball.app.run_on import run_on
+
+        return run_on(options, client)
+    for name in ("deadline", "spot", "checkpoint"):
+        if options[name]:
+            raise InputError(
+                f"--{name} is for runs that the governor looks after", hint=f"--on local --{name} ..."
+            )
     request, more = request_of(options, client)
     finished = client.run(request, tell=_silent if options["quiet"] else say, prepare=_load_output)
     for warning in (*warnings, *more, *finished.warnings):

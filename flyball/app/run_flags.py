@@ -23,6 +23,22 @@ class Flag(NamedTuple):
 
 
 FLAGS = (
+    Flag(
+        ("--on",),
+        "on",
+        "Submit it to the governor, to run there: local. Its output is passed on; its code is ours.",
+        "PROVIDER",
+    ),
+    Flag(("--deadline",), "deadline", "With --on: it must be done this long from now, e.g. 6h.", "TIME"),
+    Flag(
+        ("--spot",), "spot", "With --on: spot machines auto (by cost and deadline), always or never.", "WHEN"
+    ),
+    Flag(
+        ("--checkpoint",),
+        "checkpoint",
+        "With --on: the folder or URL that it resumes from after an interruption. Default: it starts over.",
+        "PLACE",
+    ),
     Flag(("-n", "--name"), "name", "Name of the job. Default: derived from the command.", "TEXT"),
     Flag(
         ("-i", "--input"),
