@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -12,6 +13,7 @@ from flyball.model.machine import Capabilities
 from flyball.model.offers import OfferTable
 from flyball.model.plan import Plan, Quantiles
 from flyball.model.snapshot import LiveRun
+from flyball.policy.placement import Work
 from flyball.policy.retry import Grown
 
 
@@ -32,6 +34,17 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: Quantiles | None = None
 
 
+class Doing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does on the machine its job was last seen on, and how fast other processors are for that job."""
+
+    work: Work | None = None  # None: not known
+    speeds: Mapping[str, float] = MappingProxyType({})  # corrections by processor
+
+
+def _not_known(_: RunSpec) -> Doing:
+    return Doing()
+
+
 def _no_growth(_: LiveRun, limit_bytes: int, __: int) -> Grown | None:
     return Grown(memory_limit_bytes=limit_bytes * 2, reason="doubled")
 
@@ -43,6 +56,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     plan: Callable[[RunSpec], Plan]  # size and forecast of a run, without regard to what the user asked for
     usual: Callable[[str], Usual]  # of a job
     grow: Callable[[LiveRun, int, int], Grown | None] = _no_growth  # (run, failed limit, failed attempts)
+    doing: Callable[[RunSpec], Doing] = _not_known
     ceilings: Ceilings = Ceilings()
     catalog_age_seconds: float | None = None
     only: frozenset[str] | None = (

@@ -122,6 +122,14 @@ class Ranking(Sequence[Choice]):
             reason=_reason(offer, figures),
         )
 
+    def rows(self) -> NDArray[np.intp]:
+        """Of the table of offers, cheapest first."""
+        return self._candidates[self._order]
+
+    def column(self, name: str) -> Floats:
+        """Estimates, cheapest first: "usd", "run_seconds", "busy_seconds", "interrupted"."""
+        return self._estimate[name][self._order]
+
     def why_empty(self) -> str:
         """In words, what the offers failed on, the commonest first; "" when something is left."""
         if len(self):
@@ -140,6 +148,7 @@ def rank(
     wanted: Wanted | None = None,
     speed_corrections: Mapping[str, float] | None = None,
     boot_seconds: float = BOOT_SECONDS,
+    redo_seconds: float | None = None,
 ) -> Ranking:
     """Offers that hold the need, by expected dollars per finished run; ties by cloud, place, type and market.
 
@@ -148,7 +157,8 @@ def rank(
     Without it, an hour of the cores asked for. `speed_corrections` are this job's own, by processor (policy/speed.py).
 
     A run of T seconds, boot counted, that starts over after each interruption (r a second) keeps machines busy for
-    (e**(r T) - 1) / r seconds on average; at least 60 s are billed.
+    (e**(r T) - 1) / r seconds on average; at least 60 s are billed. One that resumes loses `redo_seconds` to each, so
+    that only pieces of that length start over.
     """
     import numpy as np
 
@@ -156,7 +166,14 @@ def rank(
     work = work or Work.hour_of(need)
     fits, refusals = _fitting(table, need, work, wanted or Wanted())
     candidates = np.flatnonzero(fits)
-    estimate = _estimate(table, candidates, work, speed_corrections or {}, boot_seconds=boot_seconds)
+    estimate = _estimate(
+        table,
+        candidates,
+        work,
+        speed_corrections or {},
+        boot_seconds=boot_seconds,
+        redo_seconds=redo_seconds,
+    )
     return Ranking(table, candidates, estimate, refusals)
 
 
@@ -249,6 +266,7 @@ def _estimate(
     corrections: Mapping[str, float],
     *,
     boot_seconds: float,
+    redo_seconds: float | None,
 ) -> dict[str, Floats]:
     """Per row: seconds of the run itself, machine seconds until it ends, dollars, chance of an interruption."""
     import numpy as np
@@ -260,8 +278,9 @@ def _estimate(
     run = _run_seconds(number, work, speed)
     rate = number["interruptions_per_hour"] / 3600
     once = boot_seconds + run
+    piece = once if redo_seconds is None else np.minimum(once, redo_seconds)
     expected = np.clip(
-        rate * once, 1e-300, _MOST_EXPECTED
+        rate * piece, 1e-300, _MOST_EXPECTED
     )  # interruptions in one try; expm1(x) / x is 1 near 0
     busy = once * (np.expm1(expected) / expected)
     usd = number["price_usd_per_hour"] * np.maximum(busy, MINIMUM_BILLED_SECONDS) / 3600
