@@ -100,6 +100,7 @@ def _overdue_start(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: f
 def _missing(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) -> Iterator[AnyFact]:
     """Listings lag, so an absence is believed only when it lasts. An order that was never answered is given again."""
     if live.launched_at_seconds is None:
+        yield from _unanswered(run, live, known, now_seconds)
         return
     lag = known.supplies[live.planned.provider].capabilities.listing_lag_seconds
     if now_seconds - live.launched_at_seconds < lag:
@@ -117,6 +118,27 @@ def _missing(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) 
         words = "taken away by its provider" if announced else "its machine is not to be found any more"
         receipt = receipt_without_wrapper(live, outcome, words, live.missed_since_seconds)
         yield AttemptEnded(at_seconds=now_seconds, **name, receipt=receipt)
+
+
+def _unanswered(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) -> Iterator[AnyFact]:
+    """An order that its provider has not confirmed is given again with every tick, but not for ever. Should it have
+    been taken all the same, the release that follows ends it."""
+    patience = run.spec.patience.launch_seconds
+    if patience is None:
+        patience = known.supplies[live.planned.provider].capabilities.launch_seconds_max
+    if live.stopping is not None:
+        outcome, words = live.stopping.outcome, live.stopping.reason
+    elif now_seconds - live.planned.at_seconds > patience:
+        outcome = Outcome.LAUNCH_TIMED_OUT
+        words = f"its provider did not take the order within {show_seconds(patience)}"
+    else:
+        return
+    yield AttemptEnded(
+        at_seconds=now_seconds,
+        run_id=run.run_id,
+        attempt_id=live.attempt_id,
+        receipt=receipt_without_wrapper(live, outcome, words, now_seconds),
+    )
 
 
 def _receipt(live: LiveAttempt, machine: Machine, now_seconds: float) -> Receipt:
