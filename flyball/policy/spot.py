@@ -7,7 +7,6 @@ deadline safe, whatever the chances said.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
 
 import msgspec

@@ -20,12 +20,15 @@ from flyball.policy.spot_memory import (
 # With nothing seen: a machine lives for two hours and capacity is gone for one. One spell's worth of weight.
 LIFE_SECONDS_ASSUMED = 7200.0
 GAP_SECONDS_ASSUMED = 3600.0
-import os
-SPELLS_ASSUMED = float(os.environ.get("SA","1"))
+SPELLS_ASSUMED = 1.0
 
-import os
-SHAPES={"flat":[1]*5,"fall":[2,1.4,.9,.6,.4]}
-ALIKE = float(os.environ.get("AL","0.3"))  # in logarithms: what one more event changes in three to four
+# Old capacity ends less often than new (short spells are many, and some places are steady): the rate at each age, as a
+# share of the mean, that is believed as if two ends had been seen at each age.
+SHAPE_ASSUMED = (2.0, 1.4, 0.9, 0.6, 0.4)
+SHAPE_ENDS = 2.0
+
+
+ALIKE = 0.5  # in logarithms: what one more event changes in three to four
 
 Rates = tuple[float, ...]  # per second, one for each age
 
@@ -47,7 +50,7 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
 
     ends: Rates  # of the zone taken
     returns: Rates  # of any zone, once none is up
-    another_up: tuple[float, ...]  # when one goes down: chance that another is up, by its age
+    another_up: float  # chance that another zone is up when one goes down; it is taken to be new
     price: float  # spot price, as a share of on demand
 
 
@@ -56,7 +59,7 @@ def rates(spells: Sequence[Spells], *, life_seconds: float, prior_spells: float)
     seconds = [sum(s.seconds[a] for s in spells) for a in range(AGES)]
     ends = [sum(s.ends[a] for s in spells) for a in range(AGES)]
     mean = (sum(ends) + prior_spells) / (sum(seconds) + prior_spells * life_seconds)
-    return lean(seconds, ends, [mean * s for s in SHAPES[os.environ.get("SH","flat")]], weight=float(os.environ.get("WT","1")))
+    return lean(seconds, ends, [mean * share for share in SHAPE_ASSUMED], weight=SHAPE_ENDS)
 
 
 def lean(seconds: Sequence[float], ends: Sequence[float], on: Sequence[float], *, weight: float) -> Rates:
@@ -92,9 +95,7 @@ def chances(memory: SpotMemory, prices: Sequence[float], *, prior: Prior, now_se
     return Chances(
         ends=tuple(sum(w * r[a] for w, r in zip(weights, each, strict=True)) for a in range(AGES)),
         returns=rates([site.down_spells], life_seconds=prior.gap_seconds, prior_spells=prior.spells),
-        another_up=tuple(
-            (c + 0.5 / AGES) / (memory.losses + 1.0) if len(prices) > 1 else 0.0 for c in memory.another_up
-        ),
+        another_up=(memory.another_up + 0.5) / (memory.losses + 1.0) if len(prices) > 1 else 0.0,
         price=sum(w * p for w, p in zip(weights, prices, strict=True)),
     )
 
@@ -104,7 +105,7 @@ def alike(one: Chances, other: Chances) -> bool:
     pairs = zip((*one.ends, *one.returns), (*other.ends, *other.returns), strict=True)
     return (
         all(abs(math.log(a / b)) < ALIKE for a, b in pairs)
-        and abs(sum(one.another_up) - sum(other.another_up)) < ALIKE / 3
+        and abs(one.another_up - other.another_up) < ALIKE / 3
         and abs(one.price - other.price) < ALIKE / 10
     )
 

@@ -21,8 +21,7 @@ AGES = len(AGE_EDGES_SECONDS) - 1
 BLIND_SECONDS_MAX = 1800.0
 
 # What was seen two days ago counts half: markets change within days, and fewer spells would leave too little to count.
-import os
-HALF_LIFE_SECONDS = float(os.environ.get("HL","48")) * HOUR
+HALF_LIFE_SECONDS = 48 * HOUR
 
 
 class Spells(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +53,7 @@ class SpotMemory(msgspec.Struct, frozen=True, kw_only=True):
     changes: int = 0  # looks that saw something new
     losses: float = 0.0  # a zone went down
     lost_at_seconds: float = 0.0
-    another_up: tuple[float, ...] = (
-        0.0,
-    ) * AGES  # of these, where another zone was up: by the age of the oldest
+    another_up: float = 0.0  # of these, another zone was up
 
     @classmethod
     def empty(cls, zones: int) -> SpotMemory:
@@ -139,7 +136,7 @@ def looked(
     if not looks:
         return memory
     zones = list(memory.zones)
-    losses, another_up = memory.losses, list(memory.another_up)
+    losses, another_up = memory.losses, memory.another_up
     any_up = any(looks.values())
     lost = changes = 0
     for zone, up in looks.items():
@@ -150,10 +147,7 @@ def looked(
     if lost:
         fade = 0.5 ** ((now_seconds - memory.lost_at_seconds) / HALF_LIFE_SECONDS)
         losses = losses * fade + lost
-        another_up = [c * fade for c in another_up]
-        if any_up:
-            oldest = max(zones[z].age_seconds(now_seconds) for z, up in looks.items() if up)
-            another_up[min(age_bin(oldest),int(os.environ.get("KA","4")))] += lost
+        another_up = another_up * fade + lost * any_up
     site = memory.site
     if any_up or len(looks) == len(zones):
         site = seen(site, up=any_up, now_seconds=now_seconds)
@@ -163,5 +157,5 @@ def looked(
         changes=memory.changes + changes,
         losses=losses,
         lost_at_seconds=now_seconds if lost else memory.lost_at_seconds,
-        another_up=tuple(another_up),
+        another_up=another_up,
     )

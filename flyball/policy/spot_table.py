@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-import os
-STEPS = int(os.environ.get("ST","200"))  # layers from now to the deadline; 400 change the mean cost by less than 0.001
+STEPS = 120  # layers from now to the deadline; 200 change the mean cost by no more than 0.002
 SLACKS = 56
 WINDOW = 0.2  # part of the layers that is kept: after that much of the time left a new table is made, with finer layers
 UP, DOWN = 0, AGES  # the youngest spells of either kind
@@ -131,8 +130,8 @@ class _Backward:
         self.price = np.array([c.price for c in chances])[:, None, None]
         another = np.array([c.another_up for c in chances])
         self.next = np.zeros((len(chances), AGES, 2 * AGES))  # after capacity of an age ends
-        self.next[:, :, :AGES] = another[:, None, :]
-        self.next[:, :, DOWN] = 1.0 - another.sum(axis=1)[:, None]
+        self.next[:, :, UP] = another[:, None]
+        self.next[:, :, DOWN] = 1.0 - another[:, None]
         self.site, self.own = _Spells(site, 2, self.step), _Spells(own, 1, self.step)
         self.warm = _Spells(own, 1, max(changeover, 1e-3))
         self.rates = site[:, :, None]
@@ -155,7 +154,7 @@ class _Backward:
             work = np.maximum(k * self.step - self.slack, 0.0)
             keep_spot = self._keep_spot(work, none, spot)
             spot.append(keep_spot)
-            launch = self._launch(work, none, spot)
+            launch = self._launch(none, spot)
             wait = self._wait(k, none)
             keep_on_demand = self._keep_on_demand(work, on_demand)
             on_demand.append(np.minimum(keep_on_demand, np.minimum(wait, launch)) * (work > 0))
@@ -219,7 +218,7 @@ class _Backward:
         )  # what is there is taken, or not waited for
         return whole  # type: ignore[no-any-return]
 
-    def _launch(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
+    def _launch(self, none: list[Array], spot: list[Array]) -> Array:
         """Cost of a new spot machine for capacity of each age, 1e12 while none is up or it would not be safe."""
         np = self.np
         event = self.warm.event[:, :, None]
