@@ -150,6 +150,10 @@ class SimCloud:
             heapq.heappop(self._changes)
         return self._changes[0] if self._changes else NEVER
 
+    def change(self, *, faults: Faults, weather: Weather | None = None) -> None:
+        """From now on; what is held keeps the fate it has."""
+        self._faults, self._weather = faults, weather or self._weather
+
     # Inside
 
     def _before(self) -> None:

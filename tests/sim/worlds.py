@@ -1,0 +1,350 @@
+"""Random worlds: jobs, a cloud or two with faults, one or two governors that crash. Same seed, same world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from random import Random
+
+import msgspec
+from invariants import Watch
+from stage import Crash, JumpyClock, Port, WatchedProvider
+
+from flyball.engine.governor import Governor, Ticked
+from flyball.model import facts as f
+from flyball.model.ceilings import Ceilings
+from flyball.model.job import Features, RunSpec
+from flyball.model.offers import OfferTable
+from flyball.model.plan import Forecast, Plan, Quantiles
+from flyball.model.resource import Arch, Market, Offer, Size
+from flyball.model.snapshot import Snapshot
+from flyball.model.spec import Goal, Holding, JobSpec, Patience, SizeAsk, SpotAsk, SuccessRules, Tenacity
+from flyball.model.units import GIB
+from flyball.policy.known import Known, Supply, Usual
+from flyball.ports.clock import FakeClock
+from flyball.ports.papers import MemoryPapers, Paper
+from flyball.ports.store import MemoryStore, Store
+from flyball.sim.cloud import Quotas, SimCloud
+from flyball.sim.faults import Boot, Faults
+from flyball.sim.held import Past
+from flyball.sim.truth import How, Truth, Try
+from flyball.sim.weather import Rates, Weather
+
+TYPES = {"m6i.large": (2, 8, "0.096"), "m6i.xlarge": (4, 16, "0.192"), "r6i.2xlarge": (8, 64, "0.504")}
+
+
+class Chances(msgspec.Struct, frozen=True, kw_only=True):
+    """How bad a world is."""
+
+    governors: int = 1
+    clouds: int = 1
+    runs: int = 5
+    crash_rate: float = 0.0  # per moment before or after a port call
+    between_rate: float = 0.0  # that another governor ticks within a call
+    slow_rate: float = 0.0  # that time passes within a call
+    jump_seconds: float = 0.0  # clocks of governors jump by up to so much, either way
+    storm_seconds: float = 6 * 3600.0  # for which faults last; afterwards everything has to come to its end
+    faults: Faults = Faults()
+    rates: Rates = Rates()
+    quotas: Quotas = Quotas()
+    cancel_rate: float = 0.1
+
+    @classmethod
+    def of(cls, rng: Random) -> Chances:
+        """A third of worlds is mild in each respect."""
+
+        def some(most: float) -> float:
+            return rng.choice((0.0, rng.uniform(0, most), most))
+
+        return cls(
+            governors=rng.choice((1, 1, 2)),
+            clouds=rng.choice((1, 1, 2)),
+            runs=rng.randint(1, 8),
+            crash_rate=some(0.03),
+            between_rate=some(0.05),
+            slow_rate=some(0.05),
+            jump_seconds=rng.choice((0.0, 0.0, 60.0, 900.0)),
+            storm_seconds=rng.choice((2, 4, 8)) * 3600.0,
+            faults=Faults(
+                throttle_rate=some(0.2),
+                lost_answer_rate=some(0.2),
+                listing_lag_seconds=rng.choice((0.0, 0.0, 20.0, 90.0)),
+                silent_rate=some(0.1),
+                vanish_per_hour=some(0.3),
+                no_notice_rate=some(0.5),
+                late_notice_rate=some(0.5),
+                doubled_notice_rate=some(0.5),
+                no_receipt_rate=some(0.1),
+            ),
+            rates=Rates(
+                interruptions_per_hour=some(1.0),
+                spot_up_seconds=rng.choice((float("inf"), 7200.0)),
+                spot_down_seconds=3600.0,
+                on_demand_up_seconds=rng.choice((float("inf"), 20_000.0)),
+                on_demand_down_seconds=1800.0,
+                on_demand_refusal_rate=some(0.3),
+            ),
+            quotas=Quotas(machines_max=rng.choice((None, None, 3)), vcpus_max=rng.choice((None, 16))),
+        )
+
+
+class World:
+    """Built from a seed; run() lets it pass and gives what was broken."""
+
+    def __init__(self, seed: int, chances: Chances | None = None, store: Store | None = None) -> None:
+        self.seed, self.rng = seed, Random(seed)
+        self.chances = chances or Chances.of(self.rng)
+        self.clock, self.papers, self.past = FakeClock(), MemoryPapers(), Past()
+        self.broken: list[str] = []
+        self.store = store or MemoryStore()
+        self.ceilings = Ceilings(zombie_grace_seconds=120.0, lease_seconds=900.0)
+        self.truths: dict[str, Truth] = {}
+        self.clouds = {name: self._cloud(name) for name in ("sim", "other")[: self.chances.clouds]}
+        self.providers = {n: WatchedProvider(c, self.store, self.broken) for n, c in self.clouds.items()}
+        self.clocks = [JumpyClock(self.clock) for _ in range(self.chances.governors)]
+        self.governors: list[Governor | None] = [None] * self.chances.governors
+        self.down_until = [0.0] * self.chances.governors
+        self.stormy, self.ticking = True, False
+        self.crashes = self.ticks = self.conflicts = 0
+        self.cancels: list[tuple[float, str]] = []
+        self.watch = Watch(self)
+        self.around: Callable[[str, str], None] | None = None  # beside what the chances bring
+        self._submit()
+
+    # What there is
+
+    def _cloud(self, name: str) -> SimCloud:
+        chances, start = self.chances, self.clock.now_seconds()
+        return SimCloud(
+            clock=self.clock,
+            truth_of=lambda order: self.truths[order.run_id],
+            offers=offers(name),
+            weather=Weather(seed=self.seed, rates=chances.rates, start_seconds=start),
+            faults=chances.faults,
+            boot=Boot(median_seconds=40.0, p95_seconds=120.0),
+            quotas=chances.quotas,
+            past=self.past,
+            seed=self.seed,
+        )
+
+    def _submit(self) -> None:
+        now = self.clock.now_seconds()
+        paper = self.papers.keep(Paper(command=("work",)))
+        for n in range(self.chances.runs):
+            spec = self._job(f"job{n % 3}", paper)
+            truth = self._truth(spec)
+            self.submit(f"r{n}", spec, truth, at_seconds=now)
+            if self.rng.random() < self.chances.cancel_rate:
+                self.cancels.append((now + self.rng.uniform(0, 5000), f"r{n}"))
+
+    def submit(self, run_id: str, spec: JobSpec, truth: Truth, *, at_seconds: float) -> None:
+        self.truths[run_id] = truth
+        run = RunSpec(
+            run_id=run_id,
+            job=spec.name,
+            command=spec.command,
+            features=Features(started_at_seconds=at_seconds),
+        )
+        goal = spec.goal.deadline_seconds
+        deadline = None if goal is None else at_seconds + goal
+        self.store.append(
+            [f.RunSubmitted(at_seconds=at_seconds, run=run, spec=spec, deadline_seconds=deadline)]
+        )
+
+    def _job(self, name: str, paper: str) -> JobSpec:
+        rng = self.rng
+        memory = rng.choice((None, 2 * GIB, 8 * GIB))
+        return JobSpec(
+            name=name,
+            command=("work",),
+            paper=paper,
+            providers=tuple(self.clouds),
+            size=SizeAsk(
+                memory_bytes=memory,
+                memory_bytes_max=None if memory is None else rng.choice((None, 48 * GIB)),
+            ),
+            tenacity=Tenacity(retries=rng.choice((0, 1, 3)), launches_max=rng.choice((6, 24))),
+            patience=Patience(
+                launch_seconds=rng.choice((None, 300.0)),
+                run_seconds=rng.choice((None, 7200.0)),
+                stalled_seconds=rng.choice((None, 600.0)),
+            ),
+            spot=SpotAsk(
+                market=rng.choice(("auto", "auto", "spot", "on_demand")),
+                checkpoint=rng.choice((None, "/checkpoints")),
+            ),
+            success=SuccessRules(outputs=rng.choice(((), ("out.csv",)))),
+            goal=Goal(
+                deadline_seconds=rng.choice((None, 4 * 3600.0)), usd_per_run=rng.choice((None, None, 0.5))
+            ),
+            holding=Holding(runs_at_once=rng.choice((None, None, 1)), priority=rng.choice((0, 0, 5))),
+        )
+
+    def _truth(self, spec: JobSpec) -> Truth:
+        rng = self.rng
+        endless = [How.HANGS, How.STALLS] if spec.patience.run_seconds is not None else []
+        tries = tuple(
+            Try(
+                how=rng.choice([How.ENDS, How.ENDS, *endless]),
+                at_share=rng.random(),
+                exit_code=rng.choice((0, 0, 1, 137)),
+                complete=rng.random() < 0.7,
+                reports=rng.random() < 0.9,
+            )
+            for _ in range(rng.choice((0, 0, 1, 2)))
+        )
+        return Truth(
+            waiting_seconds=rng.choice((0.0, 100.0)),
+            serial_seconds=rng.choice((30.0, 600.0, 3600.0)) * rng.uniform(0.5, 1.5),
+            parallel_core_seconds=rng.choice((0.0, 2000.0)),
+            cores=4.0,
+            memory_bytes=int(rng.choice((0.5, 3.0, 20.0)) * GIB),
+            tries=tries,
+            checkpoint_every_seconds=rng.choice((None, 120.0)),
+            progress_every_seconds=rng.choice((None, 60.0)),
+        )
+
+    # What happens
+
+    def known(self, _: Snapshot) -> Known:
+        supplies = {
+            name: Supply(name=name, capabilities=cloud.capabilities, offers=OfferTable.of(offers(name)))
+            for name, cloud in self.clouds.items()
+        }
+        return Known(supplies=supplies, plan=_plan, usual=lambda _: Usual(), ceilings=self.ceilings)
+
+    def run(self, *, patience_seconds: float = 4 * 86_400.0) -> list[str]:
+        """What was broken, in words."""
+        start = self.clock.now_seconds()
+        while self.clock.now_seconds() - start < self.chances.storm_seconds and self._busy():
+            self.step()
+        self._calm()
+        until = self.clock.now_seconds() + patience_seconds
+        while self.clock.now_seconds() < until and self._busy():
+            self.step()
+        for _ in range(3):
+            self.step()
+        return [*self.broken, *self.watch.at_the_end()]
+
+    def _busy(self) -> bool:
+        self.watch.follow()
+        alive = any(cloud.alive() for cloud in self.clouds.values())
+        return alive or self.watch.snapshot.busy or bool(self.cancels)
+
+    def _calm(self) -> None:
+        self.stormy = False
+        for cloud in self.clouds.values():
+            faults = Faults(listing_lag_seconds=self.chances.faults.listing_lag_seconds)
+            cloud.change(faults=faults, weather=Weather(rates=Rates(interruptions_per_hour=0.0)))
+
+    def step(self) -> None:
+        """Time passes, and every governor that is up ticks once."""
+        self._pass_time()
+        self._cancel()
+        for index in range(len(self.governors)):
+            self.tick(index)
+        self.watch.look()
+
+    def _pass_time(self) -> None:
+        now = self.clock.now_seconds()
+        ahead = min(cloud.next_change_seconds() for cloud in self.clouds.values()) - now
+        self.clock.sleep(
+            max(self.rng.uniform(5, 30), min(ahead + 1.0, self.rng.choice((30.0, 120.0, 300.0))))
+        )
+        if self.stormy and self.chances.jump_seconds and self.rng.random() < 0.02:
+            jump = self.rng.uniform(-1, 1) * self.chances.jump_seconds
+            self.rng.choice(self.clocks).offset_seconds = jump
+
+    def _cancel(self) -> None:
+        now = self.clock.now_seconds()
+        due = [run_id for at, run_id in self.cancels if at <= now]
+        self.cancels = [(at, run_id) for at, run_id in self.cancels if at > now]
+        if due:
+            self.store.append(
+                [f.CancelAsked(at_seconds=now, run_id=run_id, reason="typed") for run_id in due]
+            )
+
+    def tick(self, index: int) -> Ticked | None:
+        """None: it is down, or crashed."""
+        now = self.clock.now_seconds()
+        if now < self.down_until[index]:
+            return None
+        governor = self.governors[index] or self._born(index)
+        self.governors[index] = governor
+        self.watch.snapshot_before(index)
+        try:
+            ticked = governor.tick()
+        except Crash:
+            self.crashes += 1
+            self.governors[index] = None
+            self.down_until[index] = now + self.rng.choice((0.0, 60.0, 1800.0))
+            return None
+        self.ticks += 1
+        self.conflicts += ticked.conflict
+        self.watch.ticked(index, ticked)
+        return ticked
+
+    def _born(self, index: int) -> Governor:
+        around = self._around(index)
+        return Governor(
+            store=Port(self.store, around),
+            providers={name: Port(provider, around) for name, provider in self.providers.items()},
+            known=self.known,
+            papers=Port(self.papers, around),
+            clock=self.clocks[index],
+        )
+
+    def _around(self, index: int) -> Callable[[str, str], None]:
+        chances, rng = self.chances, self.rng
+
+        def around(when: str, call: str) -> None:
+            if self.around is not None:
+                self.around(when, call)
+            if not self.stormy:
+                return
+            if chances.slow_rate and rng.random() < chances.slow_rate:
+                self.clock.sleep(rng.choice((1.0, 20.0, 90.0)))
+            others = [other for other in range(len(self.governors)) if other != index]
+            if others and not self.ticking and rng.random() < chances.between_rate:
+                self.ticking = True
+                try:
+                    self.tick(rng.choice(others))
+                finally:
+                    self.ticking = False
+            if rng.random() < chances.crash_rate:
+                raise Crash
+
+        return around
+
+
+def offers(cloud: str) -> list[Offer]:
+    return [
+        Offer(
+            cloud=cloud,
+            region="r1",
+            zone=zone,
+            instance_type=name,
+            arch=Arch.X86_64,
+            vcpus=vcpus,
+            memory_bytes=gib * GIB,
+            market=market,
+            price_usd_per_hour=Decimal(usd) / (3 if market is Market.SPOT else 1),
+            interruptions_per_hour=0.05 if market is Market.SPOT else 0.0,
+            as_of=date(2026, 11, 1),
+            source="test",
+        )
+        for name, (vcpus, gib, usd) in TYPES.items()
+        for zone in ("r1a", "r1b")
+        for market in Market
+    ]
+
+
+def _plan(run: RunSpec) -> Plan:
+    hour = Quantiles(p50=900.0, p90=2000.0, p99=4000.0)
+    return Plan(
+        job=run.job,
+        size=Size(cpu_cores=1.0, memory_bytes=4 * GIB),
+        forecast=Forecast(runs=5, wall_seconds=hour, cpu_core_seconds=hour),
+        reasons=(),
+    )
