@@ -67,6 +67,8 @@ class ObjectsArrived(Fact, frozen=True, kw_only=True):
     job: str
     batch: str  # the same objects in the same versions give the same name
     objects: tuple[str, ...]
+    versions: tuple[str, ...] = ()  # of each object: by name and version it is known for ever as given
+    size_bytes: int | None = None  # of all of them
 
 
 # Runs
@@ -89,6 +91,7 @@ class RunSubmitted(Fact, frozen=True, kw_only=True):
         None  # id of the backfill it belongs to; at most `backfill_at_once` of them run at once
     )
     backfill_at_once: int | None = None
+    group: str | None = None  # a day of a backfill, objects that arrived: what its end starts belongs to it too
 
 
 class RunPlanned(Fact, frozen=True, kw_only=True):

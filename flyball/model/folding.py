@@ -12,7 +12,17 @@ from flyball.model import facts as f
 from flyball.model.draft import Draft
 from flyball.model.folding_attempts import ATTEMPT_FACTS, leave
 from flyball.model.outcome import Outcome
-from flyball.model.snapshot import ENDED_KEPT, SLOTS_KEPT, Alert, Ended, JobState, LiveRun, Snapshot
+from flyball.model.snapshot import (
+    ENDED_KEPT,
+    GROUPED_KEPT,
+    SLOTS_KEPT,
+    Alert,
+    Ended,
+    JobState,
+    LiveRun,
+    Snapshot,
+    UpstreamEnd,
+)
 
 BATCHES_KEPT = 1000
 ALERTS_KEPT = 2000
@@ -99,7 +109,10 @@ def _run_submitted(draft: Draft, fact: f.RunSubmitted) -> None:
     if fact.after_runs:
         fresh = {job: end for job, end in state.fresh.items() if end not in fact.after_runs}
         fills = {job: state.fresh_fills[job] for job in fresh if job in state.fresh_fills}
-        state = replace(state, fresh=MappingProxyType(fresh), fresh_fills=MappingProxyType(fills))
+        grouped = tuple(end for end in state.grouped if end.run_id not in fact.after_runs)
+        state = replace(
+            state, fresh=MappingProxyType(fresh), fresh_fills=MappingProxyType(fills), grouped=grouped
+        )
     if fact.batch is not None:
         given = fact.batch.split("+")  # several batches may go to one run
         state = replace(
@@ -145,11 +158,27 @@ def _run_ended(draft: Draft, fact: f.RunEnded) -> None:
         if after is None or fact.job not in after.jobs or other.removed:
             continue
         if fact.result is f.RunResult.SUCCEEDED or after.even_failed:
-            jobs[name] = replace(
-                other,
-                fresh=MappingProxyType({**other.fresh, fact.job: fact.run_id}),
-                fresh_fills=MappingProxyType({**other.fresh_fills, fact.job: run.submitted.fills}),
-            )
+            jobs[name] = _with_upstream_end(other, fact, run.submitted)
+
+
+def _with_upstream_end(state: JobState, fact: f.RunEnded, submitted: f.RunSubmitted) -> JobState:
+    group = submitted.group
+    if group is None:
+        return replace(
+            state,
+            fresh=MappingProxyType({**state.fresh, fact.job: fact.run_id}),
+            fresh_fills=MappingProxyType({**state.fresh_fills, fact.job: submitted.fills}),
+        )
+    end = UpstreamEnd(
+        job=fact.job,
+        run_id=fact.run_id,
+        group=group,
+        fills=submitted.fills,
+        backfill=submitted.backfill,
+        backfill_at_once=submitted.backfill_at_once,
+    )
+    others = tuple(e for e in state.grouped if (e.job, e.group) != (fact.job, group))
+    return replace(state, grouped=(*others, end)[-GROUPED_KEPT:])
 
 
 # the world

@@ -24,11 +24,12 @@ from flyball.model.facts import (
 from flyball.model.job import RunSpec
 from flyball.model.outcome import Outcome
 from flyball.model.resource import Market
-from flyball.model.spec import JobSpec
+from flyball.model.spec import JobSpec, SizeAsk
 
 _V = TypeVar("_V")
 
-SNAPSHOT_VERSION = 1  # raise it when a field changes: kept snapshots of another version are folded anew
+SNAPSHOT_VERSION = 2  # raise it when a field changes: kept snapshots of another version are folded anew
+GROUPED_KEPT = 10_000  # ends that wait for others of their group, per job
 ENDED_KEPT = 5000  # ended runs remembered, so that late facts about them change nothing
 SLOTS_KEPT = 64
 
@@ -123,6 +124,10 @@ class Unreleased(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_seconds: float
     outcome: Outcome
     wall_seconds: float | None = None  # of the command, as its wrapper measured it
+    asked: SizeAsk = SizeAsk()
+    command_ended_at_seconds: float | None = None
+    gone_at_seconds: float | None = None  # taken away or lost: it cost nothing from then on
+    useful_seconds: float | None = None  # what a next attempt need not do again
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +139,17 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     charged_nano_usd: int = 0  # of the attempts that were on it
     ending: str | None = None
     missed_since_seconds: float | None = None
+
+
+class UpstreamEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a run of a group, which only others of that group are joined with."""
+
+    job: str
+    run_id: str
+    group: str
+    fills: dict[str, str] = {}
+    backfill: str | None = None
+    backfill_at_once: int | None = None
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +165,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         nothing()
     )  # job it runs after -> id of its newest end that no run of ours has used
     fresh_fills: Mapping[str, dict[str, str]] = nothing()  # and what {day} and the like were in it
+    grouped: tuple[UpstreamEnd, ...] = ()  # the same for runs of a group: the newest end of each job and group
     arrived: tuple[ObjectsArrived, ...] = ()  # that no run has been given
     batches: tuple[str, ...] = ()  # the newest ones given to runs
     last_result: RunResult | None = None

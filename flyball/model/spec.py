@@ -52,6 +52,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     marker: str | None = None  # or: a folder is complete when it holds this name, e.g. _SUCCESS
     poll_seconds: float = 60.0
     together: bool = False  # True: one run for all that came since the last; False: one run each
+    existing: bool = True  # False: what was last changed before the job was defined is left alone
 
 
 class SizeAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,11 +109,12 @@ class SpotAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """`deadline_seconds` counts from when the run was due; `deadline_at` is "06:30", the next such time in the
-    schedule's zone."""
+    """`deadline_seconds` counts from when the run was due; `deadline_at` is "06:30", the next such time in `timezone`,
+    else the schedule's zone."""
 
     deadline_seconds: float | None = None
     deadline_at: str | None = None
+    timezone: str | None = None
     usd_per_run: float | None = None  # a budget: beyond it nothing more is launched for the run
 
 

@@ -16,7 +16,7 @@ def deadline_of(spec: JobSpec, due_seconds: float) -> float | None:
         return due_seconds + goal.deadline_seconds
     if goal.deadline_at is None:
         return None
-    zone = ZoneInfo(spec.schedule.timezone if spec.schedule else "UTC")
+    zone = ZoneInfo(goal.timezone or (spec.schedule.timezone if spec.schedule else "UTC"))
     due = datetime.fromtimestamp(due_seconds, zone)
     hour, minute = (int(part) for part in goal.deadline_at.split(":"))
     at = due.replace(hour=hour, minute=minute, second=0, microsecond=0)
