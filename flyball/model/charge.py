@@ -23,6 +23,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     price_as_of: str = ""
     not_included: tuple[str, ...] = ()
     reason: str  # in words
+    is_known: bool = True  # False: no price was to be had; `usd` is 0 and says nothing
 
     @property
     def nano_usd(self) -> int:

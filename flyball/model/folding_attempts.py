@@ -160,12 +160,13 @@ def _attempt_ended(draft: Draft, fact: f.AttemptEnded) -> None:
             at_seconds=fact.at_seconds,
             reason=receipt.exit_cause,
             wall_seconds=receipt.wall_seconds,
+            command_ended_at_seconds=receipt.ended_at_seconds,
         )
 
 
 def leave(
     draft: Draft, run: LiveRun, live: LiveAttempt, outcome: Outcome, *, at_seconds: float, reason: str,
-    wall_seconds: float | None = None,
+    wall_seconds: float | None = None, command_ended_at_seconds: float | None = None,
 ) -> None:  # fmt: skip
     tried = _tried(live, outcome, at_seconds, reason)
     draft.writable("runs")[run.run_id] = replace(run, live=None, tried=(*run.tried, tried), held=None)
@@ -185,7 +186,29 @@ def leave(
         ended_at_seconds=at_seconds,
         outcome=outcome,
         wall_seconds=wall_seconds,
+        asked=run.spec.size,
+        command_ended_at_seconds=command_ended_at_seconds,
+        gone_at_seconds=_gone_at(live, outcome, command_ended_at_seconds),
+        useful_seconds=_useful_seconds(run, live, at_seconds),
     )
+
+
+def _gone_at(live: LiveAttempt, outcome: Outcome, command_ended_at_seconds: float | None) -> float | None:
+    """When its provider took the machine away, as far as was seen; None: it was there until it was given back."""
+    if live.missed_since_seconds is not None:
+        notice = live.notice_ends_at_seconds
+        return live.missed_since_seconds if notice is None else min(notice, live.missed_since_seconds)
+    if outcome is Outcome.INTERRUPTED and live.stopping is None:
+        return command_ended_at_seconds
+    return None
+
+
+def _useful_seconds(run: LiveRun, live: LiveAttempt, at_seconds: float) -> float:
+    """Up to its last checkpoint as far as its progress tells, else all of it; 0 for what starts over."""
+    if run.spec.spot.checkpoint is None or live.started_at_seconds is None:
+        return 0.0
+    until = at_seconds if live.progress_at_seconds is None else live.progress_at_seconds
+    return max(0.0, until - live.started_at_seconds)
 
 
 def _tried(live: LiveAttempt, outcome: Outcome, at_seconds: float, reason: str) -> Tried:
@@ -209,6 +232,8 @@ def _tried(live: LiveAttempt, outcome: Outcome, at_seconds: float, reason: str) 
 def _machine_released(draft: Draft, fact: f.MachineReleased) -> None:
     if fact.attempt_id in draft.table("zombies"):
         draft.writable("zombies").pop(fact.attempt_id)
+        _spend(draft, fact.charge, fact.at_seconds, fact.job, fact.tags)
+        return
     if fact.attempt_id in draft.table("hosts"):
         draft.writable("hosts").pop(fact.attempt_id)
         _spend(draft, fact.charge, fact.at_seconds, fact.job, fact.tags)
@@ -249,8 +274,11 @@ def _spend(draft: Draft, charge: Charge, at_seconds: float, job: str, tags: Mapp
         f"{month} job {job}",
         *(f"{month} tag {k}={v}" for k, v in tags.items()),
     )
+    known = len(spent)
     for key in keys:
         spent[key] = spent.get(key, 0) + nano
+    if len(spent) == known:
+        return  # looking through all keys with each charge would take most of a fold's time
     months = sorted({key.split(" ")[0] for key in spent if not key.startswith("hour")})[:-MONTHS_KEPT]
     hours = sorted(key for key in spent if key.startswith("hour"))[:-HOURS_KEPT]
     for key in [k for k in spent if k.split(" ")[0] in months or k in hours]:

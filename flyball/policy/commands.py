@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from flyball.model.facts import AttemptPlanned, HostPlanned
+from flyball.model.machine import Machine
 from flyball.model.snapshot import Host, LiveRun, Unreleased
 
 
@@ -28,8 +29,10 @@ class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     attempt_id: str
     left: Unreleased | None = None  # an ended attempt
-    host: Host | None = None
+    host: Host | None = None  # it is one; or, with `left`, that attempt was on it
+    leaving_together: int = 1  # attempts that leave that host now
     zombie_since_seconds: float | None = None
+    machine: Machine | None = None  # of a zombie, as it is listed
 
 
 Command = StartAttempt | StartHost | StopAttempts | GiveBack

@@ -5,7 +5,8 @@ observe is in observing.py. Each decision has a file of its own; this one says i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flyball.model.facts import AnyFact, RunEnded, RunHeld
@@ -124,10 +125,7 @@ def _host_is_up(host_id: str | None, snapshot: Snapshot) -> bool:
 def _give_back(
     snapshot: Snapshot, listings: Mapping[str, Sequence[Machine]], known: Known, now_seconds: float
 ) -> list[Command]:
-    commands: list[Command] = [
-        GiveBack(provider=left.planned.provider, attempt_id=attempt_id, left=left)
-        for attempt_id, left in snapshot.unreleased.items()
-    ]
+    commands: list[Command] = list(_give_back_attempts(snapshot))
     on_hosts = {r.live.planned.host_id for r in snapshot.runs.values() if r.live}
     on_hosts |= {left.planned.host_id for left in snapshot.unreleased.values()}
     commands.extend(
@@ -136,10 +134,24 @@ def _give_back(
         if host.ending is not None and host_id not in on_hosts
     )
     grace = known.ceilings.zombie_grace_seconds
-    listed = {m.attempt_id: name for name, machines in listings.items() for m in machines}
-    commands.extend(
-        GiveBack(provider=listed[attempt_id], attempt_id=attempt_id, zombie_since_seconds=since)
-        for attempt_id, since in snapshot.zombies.items()
-        if attempt_id in listed and now_seconds - since >= grace
-    )
+    listed = {m.attempt_id: (name, m) for name, machines in listings.items() for m in machines}
+    for attempt_id, since in snapshot.zombies.items():
+        if attempt_id in listed and now_seconds - since >= grace:
+            name, machine = listed[attempt_id]
+            commands.append(
+                GiveBack(provider=name, attempt_id=attempt_id, zombie_since_seconds=since, machine=machine)
+            )
     return commands
+
+
+def _give_back_attempts(snapshot: Snapshot) -> Iterator[GiveBack]:
+    leaving = Counter(left.planned.host_id for left in snapshot.unreleased.values())
+    for attempt_id, left in snapshot.unreleased.items():
+        host_id = left.planned.host_id
+        yield GiveBack(
+            provider=left.planned.provider,
+            attempt_id=attempt_id,
+            left=left,
+            host=None if host_id is None else snapshot.hosts.get(host_id),
+            leaving_together=1 if host_id is None else leaving[host_id],
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 import msgspec
@@ -12,6 +13,7 @@ from flyball.model.job import RunSpec
 from flyball.model.machine import Capabilities
 from flyball.model.offers import OfferTable
 from flyball.model.plan import Plan, Quantiles
+from flyball.model.resource import Offer
 from flyball.model.snapshot import LiveRun
 from flyball.policy.placement import Work
 from flyball.policy.retry import Grown
@@ -49,6 +51,10 @@ def _no_growth(_: LiveRun, limit_bytes: int, __: int) -> Grown | None:
     return Grown(memory_limit_bytes=limit_bytes * 2, reason="doubled")
 
 
+def _no_price_history(_: str, __: Offer, ___: float, ____: float) -> Decimal | None:
+    return None
+
+
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """The functions are pure as seen from here: the same answer within one tick."""
 
@@ -57,6 +63,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     usual: Callable[[str], Usual]  # of a job
     grow: Callable[[LiveRun, int, int], Grown | None] = _no_growth  # (run, failed limit, failed attempts)
     doing: Callable[[RunSpec], Doing] = _not_known
+    price_paid: Callable[[str, Offer, float, float], Decimal | None] = (
+        _no_price_history  # (provider, offer, from, to): mean dollars an hour between; None: as planned
+    )
     ceilings: Ceilings = Ceilings()
     catalog_age_seconds: float | None = None
     only: frozenset[str] | None = (
