@@ -11,10 +11,12 @@ sys.path.insert(
 
 import numpy as np
 
-from flyball.policy.spot import SpotState, Standing, ZoneNow, decide, holds, plans
+from flyball.policy.spot import decide, holds, plans
 from flyball.policy.spot_memory import SpotMemory, looked
+from flyball.policy.spot_state import SpotState, ZoneNow
 
 WAIT, ON_DEMAND = -2, -1
+MACHINES = {WAIT: "none", ON_DEMAND: "on_demand"}
 UPS = {1: True, 0: False, -1: None}
 
 
@@ -26,54 +28,53 @@ class Flyball:
 
     def reset_batch(self, batch):
         runs, zones, past = batch.history.shape
-        self.batch = batch
+        self.work = batch.work
         self.tick_seconds = batch.tick_h * 3600
-        self.memories = [SpotMemory.empty(zones) for _ in range(runs)]
+        self.zones = [str(z) for z in range(zones)]
+        self.memories = [SpotMemory.of(self.zones)] * runs
         self.plans = [None] * runs
         for i in range(past):
-            self._look(batch.history[:, :, i], (i - past) * self.tick_seconds)
+            self._look(batch.history[:, :, i].tolist(), (i - past) * self.tick_seconds)
 
     def _look(self, seen, now_seconds):
-        for run, row in enumerate(seen.tolist()):
-            self.memories[run] = looked(self.memories[run], [UPS[x] for x in row], now_seconds=now_seconds)
+        for run, row in enumerate(seen):
+            looks = {zone: up == 1 for zone, up in zip(self.zones, row, strict=True) if up >= 0}
+            self.memories[run] = looked(self.memories[run], looks, now_seconds=now_seconds)
 
     def decide_batch(self, state):
-        self._look(state.avail, state.i * self.tick_seconds)
-        states = {run: self._state(state, run) for run in np.flatnonzero(state.live).tolist()}
-        stale = [run for run in states if not holds(self.plans[run], states[run])]
-        for run, plan in zip(stale, plans([states[r] for r in stale]) if stale else [], strict=True):
+        seen = state.avail.tolist()
+        self._look(seen, state.i * self.tick_seconds)
+        states = {run: self._state(state, run, seen[run]) for run in np.flatnonzero(state.live).tolist()}
+        stale = [run for run, s in states.items() if not (self.plans[run] and holds(self.plans[run], s))]
+        for run, plan in zip(stale, plans([states[run] for run in stale]), strict=True):
             self.plans[run] = plan
         answer = np.full(len(self.plans), WAIT)
         for run, run_state in states.items():
             answer[run] = _code(decide(run_state, self.plans[run]))
         return answer
 
-    def _state(self, state, run):
-        tick = self.tick_seconds
-        machine = int(state.machine[run])
+    def _state(self, state, run, seen):
+        tick, machine = self.tick_seconds, int(state.machine[run])
         return SpotState(
             now_seconds=state.i * tick,
             deadline_seconds=state.T * tick,
             work_left_seconds=float(state.remaining[run]) * tick,
+            work_seconds=self.work * tick,
             changeover_seconds=state.delay * tick,
             tick_seconds=tick,
-            standing=Standing.NOTHING
-            if machine == WAIT
-            else Standing.ON_DEMAND
-            if machine == ON_DEMAND
-            else Standing.SPOT,
-            zone=machine if machine >= 0 else None,
+            machine=MACHINES.get(machine, "spot"),
+            zone=str(machine) if machine >= 0 else None,
             warming_seconds=float(state.warming[run]) * tick,
             on_demand_usd_per_hour=state.od_price,
             zones=tuple(
-                ZoneNow(name=str(z), usd_per_hour=float(p), up=UPS[int(a)])
-                for z, (p, a) in enumerate(zip(state.price[run], state.avail[run], strict=True))
+                ZoneNow(zone=zone, usd_per_hour=price, up=UPS[up])
+                for zone, price, up in zip(self.zones, state.price[run].tolist(), seen, strict=True)
             ),
             memory=self.memories[run],
         )
 
 
 def _code(decision):
-    if decision.standing is Standing.SPOT:
-        return decision.zone
-    return WAIT if decision.standing is Standing.NOTHING else ON_DEMAND
+    if decision.action == "spot":
+        return int(decision.zone)
+    return WAIT if decision.action == "wait" else ON_DEMAND

@@ -1,197 +1,161 @@
 """Spot, on demand, or wait: what one run should stand on for the next tick.
 
-`decide` compares the expected cost of every answer (`spot_table`, from the chances in `spot_chances`) and then keeps the
-deadline safe, whatever the chances said.
+Every answer gets its expected cost, from a table made for the run (`spot_table`) or, without a deadline or for a run that
+starts over, from formulas (`spot_expected`); the cheapest that cannot cost the deadline is taken (`spot_state.safe`).
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 
 import msgspec
 
-from flyball.policy.spot_chances import Chances, Prior, Rates, alike, chances, life_left_seconds, zone_rates
-from flyball.policy.spot_memory import AGES, SpotMemory, age_bin
+from flyball.policy import spot_expected
+from flyball.policy.spot_chances import Chances, alike, chance_up, chances, life_left_seconds
+from flyball.policy.spot_memory import AGES, NOTHING_SEEN, age_bin
+from flyball.policy.spot_state import Action, Answer, Decision, SpotState, ZoneNow, safe
 from flyball.policy.spot_table import KEEP_ON_DEMAND, KEEP_SPOT, LAUNCH, ON_DEMAND, WAIT, Table, tables
 
-EPS = 1e-6
+HOUR = 3600.0
 
-
-class Standing(enum.Enum):
-    """What a run stands on, or should."""
-
-    NOTHING = "wait"
-    SPOT = "spot"
-    ON_DEMAND = "on_demand"
-
-
-class ZoneNow(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    usd_per_hour: float
-    up: bool | None = None  # None: not known; asking tells
-
-
-class SpotState(msgspec.Struct, frozen=True, kw_only=True):
-    """A run between two decisions. Times to work are times on a machine that is ready."""
-
-    now_seconds: float
-    deadline_seconds: float
-    work_left_seconds: float
-    changeover_seconds: float  # billed time before a new machine works
-    tick_seconds: float  # until the next decision
-    late_seconds: float = 0.0  # how much later than planned a decision, or news of a loss, may come
-    standing: Standing = Standing.NOTHING
-    zone: int | None = None  # of the running spot machine
-    warming_seconds: float = 0.0  # changeover still to come on the running machine
-    on_demand_usd_per_hour: float
-    zones: tuple[ZoneNow, ...]
-    memory: SpotMemory
-    prior: Prior = Prior()
-
-    @property
-    def left_seconds(self) -> float:
-        return self.deadline_seconds - self.now_seconds
-
-    @property
-    def slack_seconds(self) -> float:
-        """What is left beside the work, were a machine ready."""
-        return self.left_seconds - self.work_left_seconds
-
-    @property
-    def may_launch_spot(self) -> bool:
-        """Losing the new machine, warming included, still leaves a changeover for on demand."""
-        return self.slack_seconds >= 2 * self.changeover_seconds + self.late_seconds - EPS
-
-    @property
-    def may_wait(self) -> bool:
-        return self.slack_seconds - self.tick_seconds - self.late_seconds >= self.changeover_seconds - EPS
+_Weighed = tuple[Action, str | None, float]  # cost in seconds of on demand
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Tables and chances for a run; good while `holds`."""
+    """Chances, and the table made for them (None: formulas do); good while `holds`."""
 
-    table: Table
     chances: Chances
-    each_zone: tuple[Rates, ...]
-    changes: int
+    changes: int  # of what was seen, when the chances were taken
+    table: Table | None
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`expected_usd` has each answer that was weighed."""
+def decide(state: SpotState, plan: Plan | None = None) -> Decision:
+    """What to do for the next tick. Without a plan that holds one is made, which takes some 20 ms for a run with a table."""
+    if plan is None or not holds(plan, state):
+        plan = plans([state])[0]
+    if plan.table is None:
+        return safe(state, spot_expected.weighed(state, plan.chances))
+    return safe(state, _weighed(state, plan.chances, plan.table))
 
-    standing: Standing
-    zone: int | None = None
+
+def holds(plan: Plan, state: SpotState) -> bool:
+    """Whether a plan still does: its table reaches here, and what was seen since changed no chance by much."""
+    if (plan.table is not None) != _needs_table(state):
+        return False
+    if plan.table is not None and not plan.table.covers(*_point(state)):
+        return False
+    return state.memory.changes == plan.changes or alike(plan.chances, _chances(state))
 
 
 def plans(states: Sequence[SpotState]) -> list[Plan]:
-    """A plan for each run; they share the time left and the changeover."""
-    told = [_told(s) for s in states]
-    solved = tables(
-        told,
-        left_seconds=states[0].left_seconds,
-        slack_max_seconds=max(s.slack_seconds for s in states),
-        changeover_seconds=states[0].changeover_seconds,
-    )
+    """A plan for each run; tables of runs with the same time left and changeover are made together."""
+    told = [_chances(state) for state in states]
+    alike_runs: dict[tuple[float, float, float], list[int]] = {}
+    for place, state in enumerate(states):
+        if _needs_table(state):
+            left, _ = _point(state)
+            alike_runs.setdefault((left, state.changeover_seconds, state.late_seconds), []).append(place)
+    made: dict[int, Table] = {}
+    for (left, changeover, late), places in alike_runs.items():
+        solved = tables(
+            [told[place] for place in places],
+            left_seconds=left,
+            slack_max_seconds=max(_point(states[place])[1] for place in places),
+            changeover_seconds=changeover,
+            late_seconds=late,
+        )
+        made.update(zip(places, solved, strict=True))
     return [
-        Plan(
-            table=t,
-            chances=c,
-            changes=s.memory.changes,
-            each_zone=tuple(zone_rates(s.memory, prior=s.prior, now_seconds=s.now_seconds)),
-        )
-        for s, t, c in zip(states, solved, told, strict=True)
+        Plan(chances=told[place], changes=state.memory.changes, table=made.get(place))
+        for place, state in enumerate(states)
     ]
 
 
-def _told(s: SpotState) -> Chances:
-    prices = [z.usd_per_hour / s.on_demand_usd_per_hour for z in s.zones]
-    return chances(s.memory, prices, prior=s.prior, now_seconds=s.now_seconds)
+def _needs_table(state: SpotState) -> bool:
+    return (
+        state.deadline_seconds is not None
+        and state.resumable
+        and state.left_seconds > 0
+        and bool(state.zones)
+    )
 
 
-def holds(plan: Plan | None, state: SpotState) -> bool:
-    if plan is None or not plan.table.covers(
-        left_seconds=state.left_seconds, slack_seconds=state.slack_seconds
-    ):
-        return False
-    return state.memory.changes == plan.changes or alike(plan.chances, _told(state))
+def _point(state: SpotState) -> tuple[float, float]:
+    """Time left and slack, as the table is asked for them: more slack than this is as good as this."""
+    slack = min(state.slack_seconds, 3 * state.work_left_seconds + 24 * HOUR)
+    return state.work_left_seconds + slack, slack
 
 
-def decide(state: SpotState, plan: Plan) -> Decision:
-    best, _ = min(weighed(state, plan), key=lambda answer: answer[1])
-    return safe(state, best)
+def _chances(state: SpotState) -> Chances:
+    prices = {zone.zone: state.price_share(zone) for zone in state.zones}
+    return chances(state.memory, prices, prior=state.prior, now_seconds=state.now_seconds)
 
 
-def safe(state: SpotState, wanted: Decision) -> Decision:
-    if wanted.standing is Standing.SPOT:
-        keeps = state.standing is Standing.SPOT and wanted.zone == state.zone
-        if not keeps and not state.may_launch_spot:
-            return kept(state)
-        if (
-            state.standing is Standing.NOTHING
-            and not state.may_wait
-            and state.zones[wanted.zone or 0].up is not True
-        ):
-            return Decision(standing=Standing.ON_DEMAND)
-    if wanted.standing is Standing.NOTHING and not state.may_wait:
-        return kept(state)
-    return wanted
-
-
-def kept(state: SpotState) -> Decision:
-    if state.standing is Standing.SPOT:
-        return Decision(standing=Standing.SPOT, zone=state.zone)
-    return Decision(standing=Standing.ON_DEMAND)
-
-
-def weighed(state: SpotState, plan: Plan) -> list[tuple[Decision, float]]:
-    """Every answer with its expected cost, in seconds of on demand."""
-    free = plan.table.costs(left_seconds=state.left_seconds, slack_seconds=state.slack_seconds)
+def _weighed(state: SpotState, chances: Chances, table: Table) -> tuple[Answer, ...]:
+    left, slack = _point(state)
+    usd = state.on_demand_usd_per_hour / HOUR
+    free = table.costs(left, slack)  # of leaving the present machine, if there is one
     launches = [
-        (Decision(standing=Standing.SPOT, zone=z), *_launching(state, plan, z, free))
-        for z, zone in enumerate(state.zones)
-        if zone.up is not False and z != state.zone
+        _Launch(state, chances, zone, free)
+        for zone in state.zones
+        if zone.up is not False and zone.zone != state.zone
     ]
-    if state.standing is Standing.SPOT:
-        return [(kept(state), keeping(state, plan)), *((d, cost) for d, cost, _, _ in launches)]
-    answers: list[tuple[Decision, float]] = []
-    spell = _down_spell(state)
-    if launches:
-        best, _, cost, spell = min(launches, key=lambda launch: launch[1])
-        answers.append((best, cost))
-    if state.standing is Standing.ON_DEMAND:
-        own = plan.table.costs(
-            left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds
-        )
-        answers.append((kept(state), own[KEEP_ON_DEMAND + spell]))
+    if state.machine == "spot":
+        own = table.costs(left, slack - state.warming_seconds)
+        answers: list[_Weighed] = [("spot", launch.zone.zone, launch.against_others) for launch in launches]
+        answers += _keeping(state, chances, own, free)
     else:
-        answers.append((Decision(standing=Standing.ON_DEMAND), free[ON_DEMAND + spell]))
-    answers.append((Decision(standing=Standing.NOTHING), free[WAIT + spell]))
+        best = min(launches, key=lambda launch: launch.against_others, default=None)
+        spell = best.spell if best and best.zone.up else _down_spell(state)
+        wait = free[WAIT + spell]
+        bought = free[ON_DEMAND + spell]
+        if state.machine == "on_demand":
+            bought = table.costs(left, slack - state.warming_seconds)[KEEP_ON_DEMAND + spell]
+        answers = [("on_demand", None, bought), ("wait", None, wait)]
+        if best:
+            refused = bought if state.machine == "on_demand" else wait
+            answers.append(
+                ("spot", best.zone.zone, best.chance * best.against_none + (1 - best.chance) * refused)
+            )
+    return tuple(Answer(action=action, zone=zone, expected_usd=cost * usd) for action, zone, cost in answers)
+
+
+class _Launch:
+    """A new spot machine in a zone: cost in seconds of on demand.
+
+    What a dearer zone costs more lasts for the machine's life when it is compared with another zone, and until some zone
+    returns when it is compared with going without.
+    """
+
+    __slots__ = ("against_none", "against_others", "chance", "spell", "zone")
+
+    def __init__(self, state: SpotState, chances: Chances, zone: ZoneNow, free: list[float]) -> None:
+        age = state.age_seconds(zone)
+        life = life_left_seconds(chances.each_zone[zone.zone], age)
+        billed = min(state.work_left_seconds, life) + state.changeover_seconds
+        dearer = state.price_share(zone) - chances.price
+        self.zone, self.spell = zone, age_bin(age)
+        cost = free[LAUNCH + self.spell]
+        self.against_others = cost + dearer * billed
+        self.against_none = cost + dearer * min(billed, life_left_seconds(chances.returns, 0.0))
+        self.chance = 1.0
+        if zone.up is None:
+            seen = state.memory.zones.get(zone.zone, NOTHING_SEEN)
+            self.chance = chance_up(seen, prior=state.prior, now_seconds=state.now_seconds)
+
+
+def _keeping(state: SpotState, chances: Chances, own: list[float], free: list[float]) -> list[_Weighed]:
+    """The present spot machine; and on demand, where that has become as cheap an hour."""
+    zone = next(zone for zone in state.zones if zone.zone == state.zone)
+    age = state.age_seconds(zone)
+    dearer = state.price_share(zone) - chances.price
+    span = min(state.work_left_seconds, life_left_seconds(chances.each_zone[zone.zone], age))
+    answers: list[_Weighed] = [("spot", state.zone, own[KEEP_SPOT + age_bin(age)] + dearer * span)]
+    if state.price_share(zone) >= 1.0:
+        answers.append(("on_demand", None, free[ON_DEMAND + age_bin(age)]))
     return answers
-
-
-def _launching(state: SpotState, plan: Plan, z: int, free: list[float]) -> tuple[float, float, int]:
-    """Cost against other zones, cost against going without, and the spell."""
-    zone, memory = state.zones[z], state.memory.zones[z]
-    age = memory.age_seconds(state.now_seconds) if zone.up else 0.0
-    span = min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age)) + state.changeover_seconds
-    alone = min(span, life_left_seconds(plan.chances.returns, 0.0))
-    dearer = zone.usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
-    cost = free[LAUNCH + age_bin(age)]
-    return cost + dearer * span, cost + dearer * alone, age_bin(age)
 
 
 def _down_spell(state: SpotState) -> int:
     site = state.memory.site
     return AGES + (age_bin(site.age_seconds(state.now_seconds)) if site.up is False else 0)
-
-
-def keeping(state: SpotState, plan: Plan) -> float:
-    z = state.zone or 0
-    own = plan.table.costs(
-        left_seconds=state.left_seconds, slack_seconds=state.slack_seconds - state.warming_seconds
-    )
-    age = state.memory.zones[z].age_seconds(state.now_seconds)
-    span = min(state.work_left_seconds, life_left_seconds(plan.each_zone[z], age))
-    dearer = state.zones[z].usd_per_hour / state.on_demand_usd_per_hour - plan.chances.price
-    return own[KEEP_SPOT + age_bin(age)] + dearer * span

@@ -7,7 +7,7 @@ by age, because a machine that has lived for hours is taken away far less often 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -45,22 +45,32 @@ class ZoneMemory(msgspec.Struct, frozen=True, kw_only=True):
         return max(0.0, now_seconds - self.age_from_seconds)
 
 
-class SpotMemory(msgspec.Struct, frozen=True, kw_only=True):
-    """Zones by their place in a list that stays the same, and the site: up while any zone is."""
+NOTHING_SEEN = ZoneMemory()
 
-    zones: tuple[ZoneMemory, ...]
-    site: ZoneMemory = ZoneMemory()
+
+class SpotMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """Zones by name, and the site: up while any zone is. Never changed in place."""
+
+    zones: dict[str, ZoneMemory]
+    site: ZoneMemory = NOTHING_SEEN
     changes: int = 0  # looks that saw something new
     losses: float = 0.0  # a zone went down
     lost_at_seconds: float = 0.0
     another_up: float = 0.0  # of these, another zone was up
 
     @classmethod
-    def empty(cls, zones: int) -> SpotMemory:
-        return cls(zones=(ZoneMemory(),) * zones)
+    def of(cls, zones: Iterable[str]) -> SpotMemory:
+        """Nothing seen yet."""
+        return cls(zones={zone: ZoneMemory() for zone in zones})
+
+    def up_now(self, zone: str, *, now_seconds: float, fresh_seconds: float) -> bool | None:
+        """What the last look saw, None if that is more than `fresh_seconds` ago."""
+        last = self.zones.get(zone)
+        return last.up if last and now_seconds - last.looked_at_seconds <= fresh_seconds else None
 
 
 def age_bin(age_seconds: float) -> int:
+    """Place of an age in AGE_EDGES_SECONDS."""
     for place in range(1, AGES):
         if age_seconds < AGE_EDGES_SECONDS[place]:
             return place - 1
@@ -97,7 +107,7 @@ def counted(memory: ZoneMemory, *, now_seconds: float, ended: bool = False) -> Z
     if memory.up is None or now_seconds < memory.counted_to_seconds:
         return memory
     start, end = (t - memory.age_from_seconds for t in (memory.counted_to_seconds, now_seconds))
-    fade = 0.5 ** ((now_seconds - memory.counted_to_seconds) / HALF_LIFE_SECONDS)
+    fade = _fade(now_seconds - memory.counted_to_seconds)
     up_spells, down_spells = (_faded(s, fade) for s in (memory.up_spells, memory.down_spells))
     if memory.up:
         up_spells = _with_spell(up_spells, start, end, ended=ended)
@@ -128,34 +138,34 @@ def _with_spell(spells: Spells, start: float, end: float, *, ended: bool) -> Spe
     return Spells(seconds=tuple(seconds), ends=tuple(ends))
 
 
-def looked(
-    memory: SpotMemory, ups: Sequence[bool | None] | Mapping[int, bool], *, now_seconds: float
-) -> SpotMemory:
-    """Memory after one look at the zones; None (or no entry) where nothing was learnt."""
-    looks = dict(ups) if isinstance(ups, Mapping) else {z: up for z, up in enumerate(ups) if up is not None}
+def looked(memory: SpotMemory, looks: Mapping[str, bool], *, now_seconds: float) -> SpotMemory:
+    """Memory after a look at some zones: a launch that worked or a machine that lives, or a refusal or an interruption."""
     if not looks:
         return memory
-    zones = list(memory.zones)
-    losses, another_up = memory.losses, memory.another_up
+    zones = dict(memory.zones)
     any_up = any(looks.values())
     lost = changes = 0
-    for zone, up in looks.items():
-        before = zones[zone]
-        zones[zone] = seen(before, up=up, now_seconds=now_seconds)
-        changes += before.up is not up
-        lost += bool(before.up and not up and now_seconds - before.looked_at_seconds <= BLIND_SECONDS_MAX)
-    if lost:
-        fade = 0.5 ** ((now_seconds - memory.lost_at_seconds) / HALF_LIFE_SECONDS)
-        losses = losses * fade + lost
-        another_up = another_up * fade + lost * any_up
+    for name, up in looks.items():
+        before = zones.get(name, NOTHING_SEEN)
+        zones[name] = seen(before, up=up, now_seconds=now_seconds)
+        if before.up is not up:
+            changes += 1
+            lost += bool(before.up and now_seconds - before.looked_at_seconds <= BLIND_SECONDS_MAX)
+    fade = _fade(now_seconds - memory.lost_at_seconds) if lost else 1.0
     site = memory.site
-    if any_up or len(looks) == len(zones):
+    if any_up or all(
+        z.up is False and now_seconds - z.looked_at_seconds <= BLIND_SECONDS_MAX for z in zones.values()
+    ):
         site = seen(site, up=any_up, now_seconds=now_seconds)
     return SpotMemory(
-        zones=tuple(zones),
+        zones=zones,
         site=site,
         changes=memory.changes + changes,
-        losses=losses,
+        losses=memory.losses * fade + lost,
         lost_at_seconds=now_seconds if lost else memory.lost_at_seconds,
-        another_up=another_up,
+        another_up=memory.another_up * fade + lost * any_up,
     )
+
+
+def _fade(seconds: float) -> float:
+    return math.exp2(-max(0.0, seconds) / HALF_LIFE_SECONDS)

@@ -46,14 +46,14 @@ class Table:
         self._step = left_seconds / STEPS
         self._slack_max = slack_max_seconds
 
-    def covers(self, *, left_seconds: float, slack_seconds: float) -> bool:
+    def covers(self, left_seconds: float, slack_seconds: float) -> bool:
         lowest = self._left_top - (self._layers - 1) * self._step
         return (
             lowest - 1e-6 <= left_seconds <= self._left_top + 1e-6
             and slack_seconds <= self._slack_max * (1 + 1e-9) + 1e-6
         )
 
-    def costs(self, *, left_seconds: float, slack_seconds: float) -> list[float]:
+    def costs(self, left_seconds: float, slack_seconds: float) -> list[float]:
         """Linear between layers and slacks; clipped to the table."""
         y = min(max(self._layers - 1 - (self._left_top - left_seconds) / self._step, 0.0), self._layers - 1.0)
         x = (SLACKS - 1) * math.sqrt(min(max(slack_seconds / self._slack_max, 0.0), 1.0))
@@ -67,11 +67,16 @@ class Table:
 
 
 def tables(
-    chances: Sequence[Chances], *, left_seconds: float, slack_max_seconds: float, changeover_seconds: float
+    chances: Sequence[Chances],
+    *,
+    left_seconds: float,
+    slack_max_seconds: float,
+    changeover_seconds: float,
+    late_seconds: float = 0.0,
 ) -> list[Table]:
     """One table for each of the runs, which share the time left; `slack_max_seconds` is the largest of their slacks."""
     slack_max = max(slack_max_seconds, 3.0 * changeover_seconds, 1.0)
-    values = _Backward(chances, left_seconds, slack_max, changeover_seconds).solved()
+    values = _Backward(chances, left_seconds, slack_max, changeover_seconds, late_seconds).solved()
     return [
         Table(values[:, b], left_seconds=left_seconds, slack_max_seconds=slack_max)
         for b in range(len(chances))
@@ -90,7 +95,8 @@ class _Shift:
 
     def __call__(self, values: Array) -> Array:
         low: Array = values.take(self.low, axis=-1)
-        return low + self.part * (values.take(self.low + 1, axis=-1) - low)
+        shifted: Array = low + self.part * (values.take(self.low + 1, axis=-1) - low)
+        return shifted
 
 
 class _Spells:
@@ -118,7 +124,9 @@ class _Spells:
 
 
 class _Backward:
-    def __init__(self, chances: Sequence[Chances], left: float, slack_max: float, changeover: float) -> None:
+    def __init__(
+        self, chances: Sequence[Chances], left: float, slack_max: float, changeover: float, late: float
+    ) -> None:
         import numpy as np
 
         self.np = np
@@ -139,7 +147,7 @@ class _Backward:
         self.by_half_changeover = _Shift(self.slack, changeover / 2)
         self.pause = np.clip(self.slack - changeover, 0.0, self.step)
         self.by_half_pause = _Shift(self.slack, self.pause / 2)
-        self.may_launch = self.slack >= 2 * changeover - 1e-6
+        self.may_launch = self.slack >= 2 * changeover + late - 1e-6
 
     def solved(self) -> Any:
         """Costs of the kept layers: layer, run, row, slack."""
