@@ -103,7 +103,7 @@ class Held:
         if self._seen.progress is not None and self._seen.stage is Stage.RUNNING:
             assert self.course is not None
             until = min(until, as_of + (self.course.truth.progress_every_seconds or NEVER))
-        if self.notice_doubled and rng is not None and self._seen.notice_ends_at_seconds is not None:
+        if self.notice_doubled and rng is not None and as_of >= self.notice_at:
             until = as_of
         self._seen_from, self._seen_until = as_of, until
         return self._seen
