@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Known(NamedTuple):
+    """What a process that starts many wrappers has looked up for all of them."""
+
+    host: dict[str, Any]
+    gpus: bool  # whether there is a driver to ask
+
+
+KNOWN: list[Known] = []  # at most one; children forked later have it too
 
 
 class Background:
@@ -20,7 +30,10 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="flyball-background", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if KNOWN:
+            self.host = dict(KNOWN[0].host)
+        if not KNOWN or KNOWN[0].gpus or self.work is not None:
+            self._thread.start()
 
     def is_running(self) -> bool:
         return self._thread.is_alive()
@@ -28,17 +41,21 @@ class Background:
     def finish(self) -> None:
         """Waits for the caller's work, but for no network."""
         self._over = True
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self.host.update({name: value for name, value in self._cloud.items() if value is not None})
 
     def _run(self) -> None:
-        self._look_at_machine()
+        if not KNOWN:
+            self._look_at_machine()
         if self.work is not None:
             try:
                 self.work()
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
-        if not self._over:  # a command that is over by now has used no GPU that anyone could have seen
+        if not self._over and (
+            not KNOWN or KNOWN[0].gpus
+        ):  # a command that is over by now has used no GPU that anyone could have seen
             self._open_gpu()
 
     def _look_at_machine(self) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 EXIT_TIMED_OUT = 124  # as timeout(1)
 EXIT_SIGNAL = 128
+NOT_STARTED = "could not be started"
 
 
 class Clues(NamedTuple):
@@ -17,7 +18,7 @@ class Clues(NamedTuple):
     machine_oom_kills: int | None = None  # anywhere meanwhile; only a hint
     memory_limit_bytes: int | None = None
     at_limit: bool = False  # its usage reached its own limit
-    stopped_for: str | None = None  # "timeout" or "stall": why we ended it
+    stopped_for: str | None = None  # why we ended it: "timeout", "stall", or one of ASKED
     stop_seconds: float | None = None  # that limit
     passed_on: frozenset[int] = frozenset()  # signals we were sent and gave it
 
@@ -40,6 +41,9 @@ def ending(clues: Clues) -> Ending:  # noqa: PLR0911 - one line of the table eac
     if clues.stopped_for == "stall":
         cause = f"no CPU, no I/O and no output for {clues.stop_seconds:g} s"
         return Ending("stalled", EXIT_TIMED_OUT, number, cause)
+    if clues.stopped_for in ASKED:
+        outcome, cause = ASKED[clues.stopped_for]
+        return Ending(outcome, code, number, cause)
     if code == 0:
         kills = f"exit 0, though {clues.oom_kills} of its processes ran out of memory"
         return Ending("succeeded", 0, None, kills if clues.oom_kills else "exit 0")
@@ -55,6 +59,11 @@ def ending(clues: Clues) -> Ending:  # noqa: PLR0911 - one line of the table eac
     return Ending("failed", code, number, f"killed by {name}, sent from outside or by itself")
 
 
+ASKED = {  # reasons that come from outside the order, and how they count
+    "stopped": ("cancelled", "ended because it was told to stop"),
+    "released": ("cancelled", "ended because its machine was given back"),
+    "unheard": ("lost", "ended because its governor had not been heard of for too long"),
+}
 STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 
 

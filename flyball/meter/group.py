@@ -130,7 +130,7 @@ def open_group(order: Order) -> Group | None:
     group = (
         None
         if os.environ.get(SWITCH) == "off"
-        else _make(find_places(), PREFIX + order.attempt_id.replace(os.sep, "_"))
+        else _make(find_places(), PREFIX + (order.group or order.attempt_id).replace(os.sep, "_"))
     )
     if group is None:
         if order.memory_limit_bytes is not None or order.cpu_cores_limit is not None:

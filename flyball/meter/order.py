@@ -20,6 +20,7 @@ class Order(NamedTuple):
     env: dict[str, str] | None = None  # None: inherit
     log: str = "auto"  # "auto": what is no terminal; "always": a terminal too; "never"
     end_background: bool = True  # what outlives the command is ended
+    group: str = ""  # name of its control group; empty: by its attempt id
 
 
 class CannotLimit(Exception):

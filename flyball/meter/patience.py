@@ -18,7 +18,9 @@ class Patience:
         self._active: tuple[float, ...] = ()
         self._active_at = started_at
         self._kill_at: float | None = None
-        self.stopped_for: str | None = None  # "timeout" or "stall"
+        self._asked: str | None = None
+        self._grace_seconds = order.grace_seconds
+        self.stopped_for: str | None = None  # "timeout", "stall", or the reason it was asked to end for
 
     @property
     def stop_seconds(self) -> float | None:
@@ -32,6 +34,13 @@ class Patience:
         if not self._active or any(new > old + STILL for new, old in grown):
             self._active, self._active_at = active, now
         self._active_at = max(self._active_at, last_output_at)
+
+    def ask(self, now: float, reason: str, grace_seconds: float) -> None:
+        """Somebody outside wants it ended; asked again, the shorter grace counts."""
+        if self._kill_at is None:
+            self._asked, self._grace_seconds = reason, grace_seconds
+        else:
+            self._kill_at = min(self._kill_at, now + grace_seconds)
 
     def forgive(self, now: float) -> None:
         """Time in which we ourselves were stopped is nobody's silence."""
@@ -55,10 +64,10 @@ class Patience:
                 return None
             self._kill_at = now + KILL_AGAIN_SECONDS
             return KILL
-        self.stopped_for = self._reason(now)
+        self.stopped_for = self._asked or self._reason(now)
         if self.stopped_for is None:
             return None
-        self._kill_at = now + self._order.grace_seconds
+        self._kill_at = now + self._grace_seconds
         return TERMINATE
 
     def _reason(self, now: float) -> str | None:

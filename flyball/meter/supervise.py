@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flyball.meter import launch, record
 from flyball.meter.apart import must_be_apart, run_apart
 from flyball.meter.background import Background
-from flyball.meter.ending import STOPPING, Clues, Ending, ending
+from flyball.meter.ending import NOT_STARTED, STOPPING, Clues, Ending, ending
 from flyball.meter.group import Group, open_group
 from flyball.meter.group_folder import send
 from flyball.meter.logfile import BoundedLog
@@ -28,11 +28,17 @@ from flyball.meter.streams import Streams, hold_closed_streams
 from flyball.meter.surroundings import Surroundings
 from flyball.meter.waiting import open_wait
 
+if TYPE_CHECKING:
+    from flyball.meter.keeper import Keeper
 
-def run_metered(order: Order, *, while_running: Callable[[], None] | None = None) -> dict[str, Any]:
+
+def run_metered(
+    order: Order, *, while_running: Callable[[], None] | None = None, keeper: Keeper | None = None
+) -> dict[str, Any]:
     """The receipt of one command, run to its end; also left in the order's folder.
 
-    `while_running` is called once in a thread as soon as the command has been started. Raises CannotLimit
+    `while_running` is called once in a thread as soon as the command has been started; `keeper` may have it ended
+    and judges its receipt (only in a process of one thread). Raises CannotLimit
     before anything starts. Recording that fails never stops the command: it shows in "record_error".
     Meanwhile signals are blocked in every thread, so that they reach this loop and nothing else; processes
     that `while_running` starts inherit that.
@@ -42,7 +48,7 @@ def run_metered(order: Order, *, while_running: Callable[[], None] | None = None
     held = hold_closed_streams()
     group = open_group(order)
     try:
-        return _Attempt(order, group).run(while_running)
+        return _Attempt(order, group, keeper).run(while_running)
     finally:
         for handle in held:
             os.close(handle)
@@ -51,8 +57,8 @@ def run_metered(order: Order, *, while_running: Callable[[], None] | None = None
 class _Attempt:
     """One run of the loop: what it has open, and what it knows so far."""
 
-    def __init__(self, order: Order, group: Group | None) -> None:
-        self.order, self.group = order, group
+    def __init__(self, order: Order, group: Group | None, keeper: Keeper | None = None) -> None:
+        self.order, self.group, self.keeper = order, group, keeper
         self.record_error: str | None = None
         self.started_wall = time.time()
         self._record(lambda: self._write_intent(None))
@@ -180,6 +186,9 @@ class _Attempt:
             if now >= measurement.next_at:
                 self._measure(measurement.look, now)
             patience.note_activity(now, measurement.active, self.streams.last_at)
+            asked = self.keeper.asked() if self.keeper else None
+            if asked is not None:
+                patience.ask(now, *asked)
             due = patience.due(now)
             if due is not None:
                 self._terminate() if due == TERMINATE else self._kill()
@@ -282,7 +291,7 @@ class _Attempt:
         if error is not None:
             print(launch.shell_message(error), file=sys.stderr, flush=True)  # noqa: T201 - as a shell does
             code = launch.shell_exit_code(error)
-            return Ending("failed", code, None, f"could not be started: {error.strerror}")
+            return Ending("failed", code, None, f"{NOT_STARTED}: {error.strerror}")
         reading: dict[str, float] = {}
         if self.group:
             self.group.read(reading, {})
@@ -332,6 +341,8 @@ class _Attempt:
         if self.group and not self.group.pids():
             self.group.remove()
         self.measurement.close()
+        if self.keeper:
+            result = self.keeper.judged(result)
         self._record(lambda: record.write_outcome(self.order.folder, result))
         result["stdout_ends_line"] = self.streams.stdout_ends_line
         if self.record_error:

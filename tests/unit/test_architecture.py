@@ -18,7 +18,7 @@ MAY_IMPORT = {  # package -> flyball packages it may import; itself and errors a
     "policy": frozenset({"model"}),
     "ports": frozenset({"model"}),
     "meter": frozenset(),
-    "adapters": frozenset({"model", "policy", "ports"}),
+    "adapters": frozenset({"model", "policy", "ports", "meter"}),
     "engine": frozenset({"model", "policy", "ports", "meter"}),
     "sim": frozenset({"model", "policy", "ports", "engine"}),
     "client": frozenset({"model", "policy", "ports", "meter", "engine"}),
