@@ -146,7 +146,9 @@ def _run_ended(draft: Draft, fact: f.RunEnded) -> None:
         leave(draft, run, run.live, Outcome.CANCELLED, at_seconds=fact.at_seconds, reason=fact.reason)
     draft.writable("runs").pop(fact.run_id)
     ended = draft.writable("ended")
-    ended[fact.run_id] = Ended(result=fact.result, at_seconds=fact.at_seconds, job=fact.job)
+    ended[fact.run_id] = Ended(
+        result=fact.result, at_seconds=fact.at_seconds, job=fact.job, reason=fact.reason
+    )
     while len(ended) > ENDED_KEPT:
         ended.pop(next(iter(ended)))
     jobs = draft.writable("jobs")

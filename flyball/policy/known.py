@@ -34,6 +34,8 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
     wall_seconds: Quantiles | None = None
     wall_seconds_p95: float | None = None
     cost_usd: Quantiles | None = None
+    wall_seconds_unusual: tuple[float, ...] = ()  # limits by weekday, Monday first (policy/alerts_usual.py)
+    cost_usd_unusual: tuple[float, ...] = ()
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True):
