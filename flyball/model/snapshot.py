@@ -165,7 +165,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         nothing()
     )  # job it runs after -> id of its newest end that no run of ours has used
     fresh_fills: Mapping[str, dict[str, str]] = nothing()  # and what {day} and the like were in it
-    grouped: tuple[UpstreamEnd, ...] = ()  # the same for runs of a group: the newest end of each job and group
+    grouped: tuple[UpstreamEnd, ...] = ()  # the same within a group: its newest end of each job
     arrived: tuple[ObjectsArrived, ...] = ()  # that no run has been given
     batches: tuple[str, ...] = ()  # the newest ones given to runs
     last_result: RunResult | None = None
@@ -194,6 +194,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult
     at_seconds: float
     job: str
+    reason: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,6 +218,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     launches: Mapping[str, int] = nothing()  # per "hour 491041"
     ended: Mapping[str, Ended] = nothing()  # the newest ones
     zombies: Mapping[str, float] = nothing()  # attempt id of nobody's machine -> when it was found
+    given_back: Mapping[str, float] = nothing()  # lately: listings that lag still show them
     alerts: Mapping[str, Alert] = nothing()
     names: Mapping[str, str] = nothing()  # renamed job -> its name now
 
