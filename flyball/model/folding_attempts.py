@@ -19,6 +19,7 @@ from flyball.model.when import hour_key, month_key
 REFUSALS_KEPT_SECONDS = 86_400.0
 HOURS_KEPT = 48
 MONTHS_KEPT = 3
+GIVEN_BACK_KEPT_SECONDS = 3600.0
 SPOT_KEPT = 2000  # offers whose spot market was tried lately
 
 
@@ -232,16 +233,19 @@ def _tried(live: LiveAttempt, outcome: Outcome, at_seconds: float, reason: str) 
 def _machine_released(draft: Draft, fact: f.MachineReleased) -> None:
     if fact.attempt_id in draft.table("zombies"):
         draft.writable("zombies").pop(fact.attempt_id)
+        _given_back(draft, fact)
         _spend(draft, fact.charge, fact.at_seconds, fact.job, fact.tags)
         return
     if fact.attempt_id in draft.table("hosts"):
         draft.writable("hosts").pop(fact.attempt_id)
+        _given_back(draft, fact)
         _spend(draft, fact.charge, fact.at_seconds, fact.job, fact.tags)
         return
     left: Unreleased | None = draft.table("unreleased").get(fact.attempt_id)
     if left is None:
         return
     draft.writable("unreleased").pop(fact.attempt_id)
+    _given_back(draft, fact)
     _spend(draft, fact.charge, fact.at_seconds, left.job, left.tags)
     run = draft.run(left.run_id)
     if run is not None:
@@ -250,6 +254,13 @@ def _machine_released(draft: Draft, fact: f.MachineReleased) -> None:
     host_id = left.planned.host_id
     if host_id is not None and host_id in draft.table("hosts"):
         _left_host(draft, host_id, fact)
+
+
+def _given_back(draft: Draft, fact: f.MachineReleased) -> None:
+    table = draft.writable("given_back")
+    table[fact.attempt_id] = fact.at_seconds
+    while fact.at_seconds - table[oldest := next(iter(table))] > GIVEN_BACK_KEPT_SECONDS:
+        table.pop(oldest)
 
 
 def _left_host(draft: Draft, host_id: str, fact: f.MachineReleased) -> None:

@@ -45,7 +45,7 @@ def observe(
     for host_id, host in snapshot.hosts.items():
         if host.planned.provider in seen:
             facts.extend(_of_host(host_id, host, seen[host.planned.provider], known, now_seconds))
-    facts.extend(_zombies(snapshot, seen, now_seconds))
+    facts.extend(_zombies(snapshot, seen, known, now_seconds))
     return tuple(facts)
 
 
@@ -200,24 +200,32 @@ def _of_host(
 
 
 def _zombies(
-    snapshot: Snapshot, seen: Mapping[str, Mapping[str, Machine]], now_seconds: float
+    snapshot: Snapshot, seen: Mapping[str, Mapping[str, Machine]], known: Known, now_seconds: float
 ) -> Iterator[AnyFact]:
-    """Machines that nobody owns. The listing was read before the log, so what is not in the log was never planned."""
-    owned = {run.live.attempt_id for run in snapshot.runs.values() if run.live} | snapshot.unreleased.keys()
-    owned |= snapshot.hosts.keys()
-    listed: set[str] = set()
+    """Machines that nobody owns. The listing was read before the log, so what is not in the log was never planned.
+
+    What was given back may be listed for a while yet, and what was found may be missing from the next listing: both
+    are believed only when they last.
+    """
+    owned = {run.live.attempt_id for run in snapshot.runs.values() if run.live}
+    grace = known.ceilings.zombie_grace_seconds
     for provider, machines in seen.items():
+        patience = max(grace, known.supplies[provider].capabilities.listing_lag_seconds)
         for attempt_id in machines:
-            listed.add(attempt_id)
-            if attempt_id not in owned and attempt_id not in snapshot.zombies:
+            if attempt_id in owned or attempt_id in snapshot.unreleased or attempt_id in snapshot.hosts:
+                continue
+            left = snapshot.given_back.get(attempt_id)
+            if attempt_id not in snapshot.zombies and (left is None or now_seconds - left > patience):
                 yield ZombieFound(
                     at_seconds=now_seconds,
                     provider=provider,
                     attempt_id=attempt_id,
                     reason="no live attempt owns it",
                 )
-    for attempt_id in snapshot.zombies:
-        if attempt_id not in listed:
+    if not known.supplies.keys() <= seen.keys():
+        return  # it may be with the provider that did not answer
+    for attempt_id, since in snapshot.zombies.items():
+        if now_seconds - since > 2 * grace and not any(attempt_id in machines for machines in seen.values()):
             yield MachineReleased(
                 at_seconds=now_seconds,
                 run_id="",
