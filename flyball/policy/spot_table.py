@@ -166,7 +166,7 @@ class _Backward:
             wait = self._wait(k, none)
             keep_on_demand = self._keep_on_demand(work, on_demand)
             on_demand.append(np.minimum(keep_on_demand, np.minimum(wait, launch)) * (work > 0))
-            start = self.by_changeover(on_demand[-1]) + np.maximum(self.changeover - self.slack, 0.0) * (
+            start = self.by_changeover(keep_on_demand) + np.maximum(self.changeover - self.slack, 0.0) * (
                 work > 0
             )
             none.append(np.minimum(start, np.minimum(wait, launch)) * (work > 0))
@@ -224,7 +224,7 @@ class _Backward:
         whole[:, :AGES] = np.where(
             self.may_launch, 1e12, whole[:, :AGES]
         )  # what is there is taken, or not waited for
-        return whole  # type: ignore[no-any-return]
+        return whole
 
     def _launch(self, none: list[Array], spot: list[Array]) -> Array:
         """Cost of a new spot machine for capacity of each age, 1e12 while none is up or it would not be safe."""
