@@ -1,18 +1,20 @@
-"""Which offer the next attempt gets: the cheapest that fits and was not just refused."""
+"""Which offer the next attempt gets: the cheapest finished run that may be had now, and what happens when none can."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from flyball.model.facts import AnyFact, AttemptPlanned
-from flyball.model.receipt import Limits
-from flyball.model.resource import Size
 from flyball.model.snapshot import LiveRun, Snapshot
-from flyball.model.units import GIB
+from flyball.policy.failover_choice import Picked, choose
+from flyball.policy.failover_errand import Errand, Stall
 from flyball.policy.holds import Room
 from flyball.policy.next_step import Launchable, Waiting
+from flyball.policy.packing import onto_host
+from flyball.policy.placement import usable_memory_bytes
 
 if TYPE_CHECKING:
     from flyball.policy.known import Known
@@ -22,28 +24,43 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[AnyFact, ...]  # AttemptPlanned, and HostPlanned before it where a new warm machine is bought
 
 
+_STALLS: WeakKeyDictionary[Room, Stall] = WeakKeyDictionary()  # what was found out within this tick
+
+
 def place(
     run: LiveRun, step: Launchable, *, room: Room, snapshot: Snapshot, known: Known, now_seconds: float
 ) -> Placed | Waiting:
-    """Thin version: first offer of the first provider that fits."""
-    plan = known.plan(run.run)
-    memory = step.memory_limit_bytes or run.spec.size.memory_bytes or plan.size.memory_bytes or GIB
-    size = Size(cpu_cores=run.spec.size.cpu_cores or plan.size.cpu_cores, memory_bytes=memory)
-    for name in run.spec.providers:
-        supply = known.supplies[name]
-        for offer in sorted(supply.offers, key=lambda o: o.price_usd_per_hour):
-            if f"{name} {offer.offer_id}" in snapshot.refusals or offer.memory_bytes < memory:
-                continue
-            if room.offer_refusal(run, name, offer, size) is None:
-                planned = AttemptPlanned(
-                    at_seconds=now_seconds,
-                    run_id=run.run_id,
-                    attempt_id=step.attempt_id,
-                    provider=name,
-                    offer=offer,
-                    size=size,
-                    limits=Limits(memory_bytes=memory, grace_seconds=run.spec.patience.grace_seconds),
-                    reason=step.reason,
-                )
-                return Placed(facts=(planned,))
-    return Waiting(kind="capacity", reason="nothing on sale fits")
+    """An attempt on the best offer, or why the run waits. The same kind of run is answered once a tick."""
+    stall = _STALLS.get(room)
+    if stall is None:
+        stall = _STALLS[room] = Stall(snapshot, known, now_seconds)
+    kind = stall.kind(run, step)
+    if kind in stall.turned_away:
+        return stall.turned_away[kind]
+    errand = stall.errand(run, step)
+    picked = choose(errand, stall, room)
+    hosted = onto_host(errand, stall, room, picked if isinstance(picked, Picked) else None)
+    if hosted is not None:
+        return Placed(facts=hosted)
+    if isinstance(picked, Waiting):
+        if kind is not None:
+            stall.turned_away[kind] = picked
+        return picked
+    return Placed(facts=(_planned(errand, picked, now_seconds),))
+
+
+def _planned(errand: Errand, picked: Picked, now_seconds: float) -> AttemptPlanned:
+    offer, sized = picked.candidate.choice.offer, errand.sized[picked.candidate.provider]
+    return AttemptPlanned(
+        at_seconds=now_seconds,
+        run_id=errand.run.run_id,
+        attempt_id=errand.step.attempt_id,
+        provider=picked.candidate.provider,
+        offer=offer,
+        size=sized.size,
+        limits=errand.limits(
+            picked.candidate.provider, machine_bytes=usable_memory_bytes(offer.memory_bytes)
+        ),
+        reason=f"{errand.step.reason}; {picked.reason}; {sized.reason}",
+        refused=picked.refused,
+    )

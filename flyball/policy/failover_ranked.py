@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ from flyball.model.offers import OfferTable
 from flyball.model.plan import Choice
 from flyball.model.resource import Market, Size
 from flyball.model.snapshot import SpotSeen
-from flyball.policy.failover_refusals import CROWDED_FACTOR, Refusals, rows_of
+from flyball.policy.failover_refusals import CROWDED_FACTOR, Refusals
 from flyball.policy.placement import (
     MINIMUM_BILLED_SECONDS,
     Ranking,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 RANKINGS_KEPT = 512  # of one table of offers
 # Figures of work are taken in steps of 5 % (a forecast is never nearer), so that like runs share a ranking.
 STEP = math.log(1.05)
-CHUNK = 16
 BELIEF_HOURS = 20.0  # a catalogue's interruption rate counts as much as so many hours seen by ourselves
 
 
@@ -48,16 +48,15 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     boot_seconds: float
     redo_seconds: float | None = None  # what an interruption costs a run that resumes
 
-    def __hash__(self) -> int:
-        return hash((self.need, self.work, self.wanted, self.boot_seconds, self.redo_seconds))
-
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     choice: Choice
     usd: float  # expected, with what we have seen of that spot market
+    rated_usd: float  # the same, more where its zone is short of machines: what is compared
     place: int  # in the ranking; 0 is the cheapest
     of: int  # offers that fit there
+    interruptions_per_hour: float
 
 
 def coarse(work: Work) -> Work:
@@ -104,18 +103,18 @@ class Ladder:
     def __init__(self, provider: str, table: OfferTable, search: Search, refusals: Refusals) -> None:
         import numpy as np
 
-        self.provider, self._refusals = provider, refusals
+        self.provider, self.table = provider, table
         self.ranking = ranking_of(table, search)
-        rows, usd = self.ranking.rows(), self.ranking.column("usd")
-        self._usd = _corrected(usd, rows, provider, table, search, self.ranking, refusals.spot)
+        rows = self.ranking.rows()
+        self._seen = refusals.seen(provider, table)
+        usd = _corrected(self.ranking, table, search, self._seen)
         blocked, crowded = refusals.masks(provider, table)
-        rated = self._usd if crowded is None else np.where(crowded[rows], CROWDED_FACTOR, 1.0) * self._usd
-        order = np.argsort(rated, kind="stable") if rated is not usd else np.arange(len(rows))
-        self._order = order
-        self._rated = rated[order]
+        rated = usd if crowded is None else np.where(crowded[rows], CROWDED_FACTOR, 1.0) * usd
+        order = np.argsort(rated, kind="stable")
+        self._order, self._usd, self._rated, self._rows = order, usd[order], rated[order], rows[order]
         self._seconds = self.ranking.column("run_seconds")[order]
-        self._spot = table.text["market"].where(Market.SPOT.value.__eq__)[rows[order]]
-        self._blocked = None if blocked is None else blocked[rows[order]]
+        self._spot = table.text["market"].where(Market.SPOT.value.__eq__)[self._rows]
+        self._blocked = None if blocked is None else blocked[self._rows]
         self._choices: dict[int, Candidate] = {}
 
     def __len__(self) -> int:
@@ -133,17 +132,16 @@ class Ladder:
         if self._blocked is not None:
             yield from self._those(self._blocked, market, seconds_max)
 
-    def fastest(self, market: Market) -> Candidate | None:
-        """Of those that may be asked for now."""
+    def fastest(self, market: Market, *, usd_max: float) -> Iterator[Candidate]:
+        """Those that may be asked for now and cost no more, the fastest first."""
         import numpy as np
 
-        fits = self._spot == (market is Market.SPOT)
+        fits = (self._spot == (market is Market.SPOT)) & (self._usd <= usd_max)
         if self._blocked is not None:
-            fits = fits & ~self._blocked
+            fits &= ~self._blocked
         places = np.flatnonzero(fits)
-        if not len(places):
-            return None
-        return self._candidate(int(places[int(np.argmin(self._seconds[places]))]))
+        for place in places[np.argsort(self._seconds[places], kind="stable")]:
+            yield self._candidate(int(place))
 
     def _those(
         self, fits: NDArray[np.bool_], market: Market | None, seconds_max: float
@@ -164,42 +162,61 @@ class Ladder:
             found = self._choices[place] = Candidate(
                 provider=self.provider,
                 choice=choice,
-                usd=float(self._rated[place]),
+                usd=float(self._usd[place]),
+                rated_usd=float(self._rated[place]),
                 place=place,
+                interruptions_per_hour=interruptions_per_hour(
+                    choice.offer.interruptions_per_hour, self._seen.get(int(self._rows[place]))
+                ),
                 of=len(self),
             )
         return found
 
 
-def _corrected(
-    usd: Floats,
-    rows: NDArray[np.intp],
-    provider: str,
-    table: OfferTable,
-    search: Search,
-    ranking: Ranking,
-    spot: Mapping[str, SpotSeen],
-) -> Floats:
-    """Costs with the interruptions that we saw ourselves in those spot markets that we have tried."""
+def ladder_of(refusals: Refusals, provider: str, table: OfferTable, search: Search) -> Ladder:
+    """Made once for as long as the refusals hold."""
+    kept: Ladder | None = refusals.ladders.get((provider, search))
+    if kept is None or kept.table is not table:
+        if len(refusals.ladders) >= RANKINGS_KEPT:
+            refusals.ladders.clear()
+        kept = refusals.ladders[provider, search] = Ladder(provider, table, search, refusals)
+    return kept
+
+
+def by_cost(
+    ladders: Sequence[Ladder], *, market: Market | None = None, seconds_max: float = math.inf
+) -> Iterator[Candidate]:
+    """Rungs of all ladders that may be asked for, cheapest first."""
+    rungs = [ladder.open(market=market, seconds_max=seconds_max) for ladder in ladders]
+    return rungs[0] if len(rungs) == 1 else merge(*rungs, key=_rated)
+
+
+def blocked_by_cost(
+    ladders: Sequence[Ladder], *, market: Market | None = None, seconds_max: float = math.inf
+) -> Iterator[Candidate]:
+    """Rungs of all ladders that were refused lately, cheapest first."""
+    return merge(*(ladder.blocked(market=market, seconds_max=seconds_max) for ladder in ladders), key=_rated)
+
+
+def _rated(candidate: Candidate) -> float:
+    return candidate.rated_usd
+
+
+def _corrected(ranking: Ranking, table: OfferTable, search: Search, seen: Mapping[int, SpotSeen]) -> Floats:
+    """Costs with the interruptions that we saw ourselves, by rows of those spot markets that we have tried."""
     import numpy as np
 
-    if not spot:
-        return usd
-    known, places = rows_of(table), {}
-    for key, seen in spot.items():
-        name, _, offer_id = key.partition(" ")
-        if name == provider and offer_id in known:
-            places[known[offer_id]] = seen
-    found = np.flatnonzero(np.isin(rows, list(places)))
+    usd, rows = ranking.column("usd"), ranking.rows()
+    found = np.flatnonzero(np.isin(rows, list(seen))) if seen else ()
     if not len(found):
         return usd
     usd, seconds = usd.copy(), ranking.column("run_seconds")
     for place in found:
         row = int(rows[place])
-        rate = interruptions_per_hour(float(table.numbers["interruptions_per_hour"][row]), places.get(row))
+        rate = interruptions_per_hour(float(table.numbers["interruptions_per_hour"][row]), seen[row])
         once = search.boot_seconds + float(seconds[place])
         piece = once if search.redo_seconds is None else min(once, search.redo_seconds)
-        busy = once * expected_busy_seconds(piece, rate) / piece
+        busy = once * expected_busy_seconds(piece, rate) / max(piece, 1e-9)
         price = float(table.numbers["price_usd_per_hour"][row])
         usd[place] = price * max(busy, MINIMUM_BILLED_SECONDS) / 3600
     return usd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -42,7 +42,9 @@ class Refusals:
         self.markets: dict[tuple[str, str], Block] = {}  # by provider and market
         self.providers: dict[str, Block] = {}
         self.crowded: set[tuple[str, str, str]] = set()  # provider, zone or region, market
-        self.spot: Mapping[str, SpotSeen] = snapshot.spot
+        self.ladders: dict[Any, Any] = {}  # made from these, for as long as they hold
+        self._told, self._spot = snapshot.refusals, snapshot.spot
+        self._seen: dict[str, tuple[OfferTable, dict[int, SpotSeen]]] = {}
         self._masks: dict[str, tuple[OfferTable, Flags | None, Flags | None]] = {}  # by provider
         for key, refusal in snapshot.refusals.items():
             self._take_in(key, refusal, now_seconds)
@@ -87,6 +89,18 @@ class Refusals:
             self._masks[provider] = found
         return found[1:]
 
+    def seen(self, provider: str, table: OfferTable) -> Mapping[int, SpotSeen]:
+        """What we saw of spot markets, by rows of the provider's table."""
+        found = self._seen.get(provider)
+        if found is None or found[0] is not table:
+            rows, seen = rows_of(table) if self._spot else {}, {}
+            for key, spot in self._spot.items():
+                name, _, offer_id = key.partition(" ")
+                if name == provider and offer_id in rows:
+                    seen[rows[offer_id]] = spot
+            found = self._seen[provider] = table, seen
+        return found[1]
+
     def _blocked(self, provider: str, table: OfferTable) -> Flags | None:
         import numpy as np
 
@@ -114,6 +128,12 @@ class Refusals:
             _, place, _, market = offer_id.split("/", 3)
             crowded[row] = (place, market) in zones
         return crowded
+
+    def holds(self, snapshot: Snapshot, now_seconds: float) -> bool:
+        """Whether another snapshot at another time would give the same."""
+        return (
+            self._told is snapshot.refusals and self._spot is snapshot.spot
+        ) and self.made_at_seconds <= now_seconds < self.holds_until_seconds
 
 
 def wait_seconds(refusal: Refusal) -> float:
