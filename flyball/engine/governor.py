@@ -71,11 +71,14 @@ class Governor:
         return Ticked(facts=tuple(self._facts), warnings=tuple(self._warnings))
 
     def _tick(self) -> None:
+        listed_at_seconds = (
+            self._clock.now_seconds()
+        )  # what listings show is no younger, however slow the calls are
         listings = self._listings()  # before the log is read: what it shows was planned in the log by then
         self.catch_up()
         now_seconds = self._clock.now_seconds()
         known = self._known(self.snapshot)
-        seen = observe(self.snapshot, listings, known, now_seconds)
+        seen = observe(self.snapshot, listings, known, listed_at_seconds)
         self._record(_of(known.only, [*seen, *self._news(self.snapshot, now_seconds)]))
         self._record(_of(known.only, decide(self.snapshot, known, now_seconds)))
         if self._act(correct(self.snapshot, listings, known, now_seconds), known):

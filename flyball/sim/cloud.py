@@ -223,6 +223,7 @@ class SimCloud:
             notice_doubled=rng.random() < faults.doubled_notice_rate,
             vanished_at=now + rng.expovariate(vanish) if vanish else NEVER,
             loses_receipt=rng.random() < faults.no_receipt_rate,
+            price_usd_per_hour=str(self._weather.usd_per_hour(offer, now)),
         )
 
     def _on_host(self, order: Launch, host: Held, now: float) -> Held:

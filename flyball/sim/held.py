@@ -20,7 +20,7 @@ class Held:
 
     __slots__ = (
         "_seen", "_seen_from", "_seen_until", "counted", "course", "guests", "host", "launched_at", "lease_ends_at",
-        "loses_receipt", "notice_at", "notice_doubled", "order", "ready_at", "released_at", "stopped_at", "taken_at",
+        "loses_receipt", "notice_at", "notice_doubled", "order", "price_usd_per_hour", "ready_at", "released_at", "stopped_at", "taken_at",
         "vanished_at",
     )  # fmt: skip
 
@@ -36,11 +36,13 @@ class Held:
         notice_doubled: bool = False,
         vanished_at: float = NEVER,
         loses_receipt: bool = False,
+        price_usd_per_hour: str | None = None,
         host: Held | None = None,
     ) -> None:
         self.order, self.launched_at, self.ready_at = order, launched_at, ready_at
         self.lease_ends_at, self.taken_at, self.notice_at = lease_ends_at, taken_at, notice_at
         self.notice_doubled, self.vanished_at, self.loses_receipt = notice_doubled, vanished_at, loses_receipt
+        self.price_usd_per_hour = price_usd_per_hour
         self.host, self.guests = host, list[Held]()
         self.course: Course | None = None
         self.stopped_at = self.released_at = NEVER
@@ -124,6 +126,7 @@ class Held:
             host_id=order.host_id,
             run_id=order.run_id,
             job=order.job,
+            price_usd_per_hour=self.price_usd_per_hour,
             launched_at_seconds=self.launched_at,
             started_at_seconds=self.started_at if started else None,
             ended_at_seconds=ended_at if ended else None,

@@ -126,6 +126,7 @@ class Watch:
             *self._results_are_true(facts),
             *self._replays(facts),
             *self._money(facts),
+            *self._false_alarms(facts),
             *self._size_of_log(facts),
         ]
         return [word for word in words if word not in self._reported]
@@ -227,6 +228,25 @@ class Watch:
 
     def _money(self, facts) -> list[str]:
         return []
+
+    def _false_alarms(self, facts) -> list[str]:
+        """A machine that was given back, and only its listing lags, is no zombie; clocks that jump may see one."""
+        if self._world.chances.jump_seconds:
+            return []
+        alive_until = {
+            attempt_id: held.gone_at
+            for cloud in self._world.clouds.values()
+            for attempt_id, held in cloud.launched().items()
+        }
+        lag = self._world.chances.faults.listing_lag_seconds
+        words, given_back = [], set()
+        for fact in facts:
+            if isinstance(fact, f.MachineReleased):
+                given_back.add(fact.attempt_id)
+            if isinstance(fact, f.ZombieFound) and fact.attempt_id in given_back:
+                if fact.at_seconds > alive_until[fact.attempt_id] + lag:
+                    words.append(f"{fact.attempt_id} was called a zombie after it was given back")
+        return words
 
     def _size_of_log(self, facts) -> list[str]:
         hours = (self._world.clock.now_seconds() - self._start_seconds) / 3600 + 1

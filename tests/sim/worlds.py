@@ -96,6 +96,7 @@ class World:
         self.seed, self.rng = seed, Random(seed)
         self.chances = chances or Chances.of(self.rng)
         self.clock, self.papers, self.past = FakeClock(), MemoryPapers(), Past()
+        self.paper = self.papers.keep(Paper(command=("work",)))
         self.broken: list[str] = []
         self.store = store or MemoryStore()
         self.ceilings = Ceilings(zombie_grace_seconds=120.0, lease_seconds=900.0)
@@ -130,9 +131,8 @@ class World:
 
     def _submit(self) -> None:
         now = self.clock.now_seconds()
-        paper = self.papers.keep(Paper(command=("work",)))
         for n in range(self.chances.runs):
-            spec = self._job(f"job{n % 3}", paper)
+            spec = self._job(f"job{n % 3}")
             truth = self._truth(spec)
             self.submit(f"r{n}", spec, truth, at_seconds=now)
             if self.rng.random() < self.chances.cancel_rate:
@@ -152,13 +152,13 @@ class World:
             [f.RunSubmitted(at_seconds=at_seconds, run=run, spec=spec, deadline_seconds=deadline)]
         )
 
-    def _job(self, name: str, paper: str) -> JobSpec:
+    def _job(self, name: str) -> JobSpec:
         rng = self.rng
         memory = rng.choice((None, 2 * GIB, 8 * GIB))
         return JobSpec(
             name=name,
             command=("work",),
-            paper=paper,
+            paper=self.paper,
             providers=tuple(self.clouds),
             size=SizeAsk(
                 memory_bytes=memory,
