@@ -66,16 +66,18 @@ class Replay:
         store: Store,
         cloud: SimCloud,
         clock: FakeClock,
-        submissions: Iterable[RunSubmitted],
+        arrivals: Iterable[tuple[float, Sequence[AnyFact]]],
         tick_seconds: float = TICK_SECONDS,
         progress: Callable[[int, float], None] = lambda _, __: None,
     ) -> None:
-        """`submissions` by their `at_seconds`. `progress` hears (runs ended, now) every hour of virtual time."""
+        """`arrivals` are recorded when their time has come: runs for the governor (RunSubmitted with a spec), or what
+        others ran meanwhile. `progress` hears (runs ended, now) every hour of virtual time."""
         self._governor, self._store, self._cloud, self._clock = governor, store, cloud, clock
-        self._todo = sorted(submissions, key=lambda fact: (fact.at_seconds, fact.run.run_id))
+        self._todo = sorted(arrivals, key=lambda arrival: arrival[0])
+        facts = (fact for _, some in self._todo for fact in some)
+        self._run_ids = [f.run.run_id for f in facts if isinstance(f, RunSubmitted) and f.spec is not None]
         self._tick_seconds, self._progress = tick_seconds, progress
         self._next = 0
-        self._launched = 0
         self._ended: dict[str, RunEnded] = {}
         self._attempts: dict[str, list[AttemptEnded]] = defaultdict(list)
         self._refusals = self._ticks = 0
@@ -99,10 +101,11 @@ class Replay:
         return self._result()
 
     def _due(self, now: float) -> Sequence[AnyFact]:
-        first = self._next
-        while self._next < len(self._todo) and self._todo[self._next].at_seconds <= now:
+        due: list[AnyFact] = []
+        while self._next < len(self._todo) and self._todo[self._next][0] <= now:
+            due += self._todo[self._next][1]
             self._next += 1
-        return self._todo[first : self._next]
+        return due
 
     def _tick(self) -> Ticked:
         started = time.process_time()
@@ -128,7 +131,7 @@ class Replay:
 
     def _wait_seconds(self, now: float, ticked: Ticked) -> float:
         """Until the next moment, on the grid of its ticks, at which something can have changed."""
-        due = self._todo[self._next].at_seconds if self._next < len(self._todo) else math.inf
+        due = self._todo[self._next][0] if self._next < len(self._todo) else math.inf
         if not self._governor.snapshot.busy:
             return due - now
         ahead = min(due, self._cloud.next_change_seconds(), now + LOOKS_EVERY_SECONDS)
@@ -146,7 +149,7 @@ class Replay:
             nano[held[attempt_id].order.run_id] += bill.nano_usd
         outcomes = Counter(end.receipt.outcome.value for ends in self._attempts.values() for end in ends)
         return Replayed(
-            runs={fact.run.run_id: self._went(fact.run.run_id) for fact in self._todo},
+            runs={run_id: self._went(run_id) for run_id in self._run_ids},
             nano_usd=dict(nano),
             machine_seconds=float(sum(bill.billed_seconds for bill in bills.values())),
             command_seconds=self._command_seconds(),

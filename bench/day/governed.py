@@ -1,0 +1,154 @@
+"""The day under flyball: the same governor, policies and forecasts as in `flyball up`, on the simulated cloud."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import msgspec
+from baselines import Shop
+from outcome import NANO, DayOutcome, outcome_of
+from workload import RETRIES, Day, DayRun, Job
+from world import World
+
+from flyball.engine.forecasts import Forecasts
+from flyball.engine.governor import Governor
+from flyball.engine.planning import Preferences
+from flyball.model.ceilings import Ceilings
+from flyball.model.facts import RunResult, RunSubmitted
+from flyball.model.job import Features, RunSpec
+from flyball.model.resource import Arch, Market
+from flyball.model.spec import JobSpec, SizeAsk, SpotAsk, Tenacity
+from flyball.ports.clock import FakeClock
+from flyball.ports.papers import MemoryPapers, Paper
+from flyball.sim.cloud import SimCloud
+from flyball.sim.histories import HistoryStore, past_run
+from flyball.sim.replay import Replay, Replayed
+
+PROVIDER = "aws"
+
+
+class Governed(msgspec.Struct, frozen=True, kw_only=True):
+    outcome: DayOutcome
+    replayed: Replayed
+    real_seconds: float
+
+
+class Catalogue:
+    """What is for sale there, as a Catalog."""
+
+    def __init__(self, world: World) -> None:
+        self._offers = world.offers
+
+    def offers(self):
+        return self._offers
+
+    def as_of(self):
+        return None
+
+
+def flyball(
+    day: Day, world: World, *, tick_seconds: float = 5.0, progress: Callable[[int, float], None] = lambda _, __: None
+) -> Governed:
+    clock, store, papers = FakeClock(world.start_seconds), HistoryStore(), MemoryPapers()
+    _remember(store, day, world)
+    cloud = SimCloud(
+        clock=clock, truth_of=world.truth_of, offers=world.offers, weather=world.weather, boot=world.boot, seed=world.seed
+    )
+    forecasts = Forecasts(
+        store=store,
+        catalog=lambda: Catalogue(world),
+        providers={PROVIDER: cloud},
+        own_offers={PROVIDER: world.offers},
+        preferences=Preferences(),
+        ceilings=Ceilings(launches_per_hour_max=100_000),
+        now_seconds=clock.now_seconds,
+    )
+    governor = Governor(
+        store=store, providers={PROVIDER: cloud}, known=forecasts.known, papers=papers, clock=clock
+    )
+    governor.catch_up()
+    paper = papers.keep(Paper(command=("work",)))
+    replay = Replay(
+        governor=governor, store=store, cloud=cloud, clock=clock, tick_seconds=tick_seconds, progress=progress,
+        arrivals=[(run.due_seconds, [_submitted(run, paper)]) for run in day.runs],
+    )  # fmt: skip
+    started = time.perf_counter()
+    replayed = replay.run(until_seconds=world.start_seconds + 3 * 86_400)
+    return Governed(
+        outcome=_outcome(day, replayed), replayed=replayed, real_seconds=time.perf_counter() - started
+    )
+
+
+def _remember(store: HistoryStore, day: Day, world: World) -> None:
+    """The runs of the weeks before, each on the machine that its asked size got on demand."""
+    shop = Shop(world, families=("m6i", "c6i", "r6i", "c7i"))
+    facts = []
+    for run in day.before:
+        offer = shop.cheapest(run.job.asked, run.job.gpu_models, Market.ON_DEMAND)[0]
+        facts += past_run(
+            _run_spec(run), world.truth_on(run, offer), offer=offer, size=run.job.asked,
+            started_at_seconds=run.due_seconds,
+        )  # fmt: skip
+    store.append(facts)
+
+
+def _run_spec(run: DayRun) -> RunSpec:
+    return RunSpec(
+        run_id=run.run_id,
+        job=run.job.name,
+        command=("work",),
+        features=Features(started_at_seconds=run.due_seconds, input_bytes=run.input_bytes),
+        tags={"kind": run.job.kind},
+    )
+
+
+def _submitted(run: DayRun, paper: str) -> RunSubmitted:
+    return RunSubmitted(
+        at_seconds=run.due_seconds,
+        run=_run_spec(run),
+        spec=_job_spec(run.job, paper),
+        cause="schedule",
+        due_seconds=run.due_seconds,
+        deadline_seconds=run.deadline_seconds,
+    )
+
+
+def _job_spec(job: Job, paper: str) -> JobSpec:
+    """A job that has run before states only what it may have at most; a new one what its owner asks for."""
+    size = job.asked
+    ask = (
+        SizeAsk(memory_bytes=size.memory_bytes, cpu_cores=size.cpu_cores)
+        if job.new
+        else SizeAsk(memory_bytes_max=size.memory_bytes)
+    )
+    return JobSpec(
+        name=job.name,
+        command=("work",),
+        paper=paper,
+        providers=(PROVIDER,),
+        size=msgspec.structs.replace(ask, gpus=size.gpus, gpu_models=job.gpu_models, archs=(Arch.X86_64,)),
+        tenacity=Tenacity(retries=RETRIES),
+        spot=SpotAsk(checkpoint="checkpoints" if job.checkpoint_every_seconds else None),
+        tags={"kind": job.kind},
+    )
+
+
+def _outcome(day: Day, replayed: Replayed) -> DayOutcome:
+    usd: dict[str, float] = defaultdict(float)
+    kinds = {run.run_id: run.job.kind for run in day.runs}
+    for run_id, nano in replayed.nano_usd.items():
+        usd[kinds.get(run_id, "warm machines")] += nano * NANO
+    ends = []
+    for run in day.runs:
+        went = replayed.runs[run.run_id]
+        ends.append((run, went.ended_at_seconds if went.result else None, went.result is RunResult.SUCCEEDED))
+    share = replayed.command_seconds / max(1.0, replayed.machine_seconds)
+    return outcome_of(
+        "flyball", ends, usd_by_kind=dict(usd), machines=replayed.machines,
+        interruptions=replayed.outcomes.get("interrupted", 0),
+        out_of_memory=replayed.outcomes.get("out_of_memory", 0),
+        notes=(f"{1 - share:.0%} of machine time was boot or idle", f"{replayed.refusals} launches refused"),
+    )  # fmt: skip
+
