@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -16,9 +16,11 @@ from flyball.model.resource import Size
 from flyball.model.snapshot import LiveAttempt, LiveRun, Snapshot, Unreleased
 from flyball.policy.failover_ranked import Candidate, Ladder, Search, coarse, ladder_of
 from flyball.policy.failover_refusals import Refusals
+from flyball.policy.holds import forced_provider
 from flyball.policy.next_step import Launchable, Waiting
 from flyball.policy.placement import Wanted, Work
 from flyball.policy.size_ask import Sized, size_for
+from flyball.policy.timeouts import run_limit_seconds
 
 if TYPE_CHECKING:
     from flyball.policy.known import Known, Supply
@@ -40,6 +42,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     sized: Mapping[str, Sized]
     searches: Mapping[str, Search]
+    timeout_seconds: float | None
     avoided: frozenset[str]  # "provider offer_id" that this run had no luck with
     slow: (
         float | None
@@ -68,7 +71,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
         return Limits(
             memory_bytes=memory_bytes,
             cpu_cores=sized.cpu_limit,
-            timeout_seconds=patience.run_seconds,
+            timeout_seconds=self.timeout_seconds,
             stalled_after_seconds=patience.stalled_seconds,
             grace_seconds=patience.grace_seconds,
         )
@@ -82,6 +85,7 @@ class Stall:
         self.turned_away: dict[tuple[object, ...] | None, Waiting] = {}
         self._plans: dict[int, Plan] = {}
         self.refusals = _refusals(snapshot, now_seconds)
+        self.memo: dict[str, Any] = {}  # of the files that decide: each has a key of its own
         self._changeovers: dict[str, float] | None = None
 
     def kind(self, run: LiveRun, step: Launchable) -> tuple[object, ...] | None:
@@ -95,13 +99,13 @@ class Stall:
         tags = tuple(sorted(run.run.tags.items()))
         progress = round(run.progress, 1)
         return (
-            run.job, id(plan), spec.size, spec.spot, self._providers(run), spec.patience.run_seconds, step.memory_limit_bytes,
+            run.job, id(plan), spec.size, spec.spot, self.providers(run), spec.patience.run_seconds, step.memory_limit_bytes,
             avoided, tags, progress,
         )  # fmt: skip
 
     def errand(self, run: LiveRun, step: Launchable) -> Errand:
         spec, plan = run.spec, self.known.plan(run.run)
-        providers = self._providers(run)
+        providers = self.providers(run)
         sized = {
             name: size_for(spec.size, plan, step, self.known.supplies[name].capabilities)
             for name in providers
@@ -118,6 +122,7 @@ class Stall:
             sized=sized,
             searches=searches,
             avoided=_avoided(run, self.now_seconds) if run.tried else frozenset(),
+            timeout_seconds=run_limit_seconds(spec, self.known.usual(run.job)),
             slow=slow,
         )
 
@@ -144,17 +149,18 @@ class Stall:
         lag = self.known.supplies[provider].capabilities.listing_lag_seconds
         return max(lag, self.known.ceilings.lost_after_seconds) + lag
 
-    def _providers(self, run: LiveRun) -> tuple[str, ...]:
-        holding, held = run.spec.holding, run.held
-        forced = holding.force_to
-        if (
-            forced is not None
-            and held is not None
-            and holding.force_after_seconds is not None
-            and self.now_seconds - held.at_seconds >= holding.force_after_seconds
-        ):
-            return (forced,) if forced in self.known.supplies else ()
-        return tuple(name for name in run.spec.providers if name in self.known.supplies)
+    @property
+    def has_hosts(self) -> bool:
+        """Whether any provider keeps machines warm."""
+        if "has_hosts" not in self.memo:
+            self.memo["has_hosts"] = any(s.capabilities.hosts for s in self.known.supplies.values())
+        return bool(self.memo["has_hosts"])
+
+    def providers(self, run: LiveRun) -> tuple[str, ...]:
+        """Of those that are here, the ones it may go to."""
+        forced = forced_provider(run, self.now_seconds)
+        names = run.spec.providers if forced is None else (forced,)
+        return tuple(name for name in names if name in self.known.supplies)
 
     def _work(
         self, run: LiveRun, plan: Plan
