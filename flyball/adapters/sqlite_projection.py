@@ -10,8 +10,16 @@ import msgspec
 
 from flyball.adapters.sqlite_schema import PROJECTION, newer_store
 from flyball.errors import StoreError
-from flyball.model.facts import AnyFact, JobRenamed, RunSubmitted
-from flyball.model.history import AttemptRow, History, RunState, fold_history
+from flyball.model.facts import AnyFact, JobRenamed
+from flyball.model.history import (
+    ROW_FACTS,
+    AttemptRow,
+    History,
+    RunState,
+    first_of_run,
+    fold_history,
+    run_id_of,
+)
 
 _FACTS_AT_A_TIME = 10_000
 
@@ -53,24 +61,18 @@ def _decode_one(body: bytes, path: Path) -> AnyFact:
         ) from error
 
 
-def run_id_of(fact: AnyFact) -> str | None:
-    match fact:
-        case RunSubmitted(run=run):
-            return run.run_id
-        case _:
-            return getattr(fact, "run_id", None) or None
-
-
 def project(db: sqlite3.Connection, facts: Iterable[AnyFact], path: Path) -> None:
     """Bring names and rows up to date after `facts` were added to the log, in the same transaction."""
-    touched: dict[str, None] = {}
+    touched: dict[str, None] = {}  # in order
     for fact in facts:
-        match fact:
-            case RunSubmitted(run=run):
-                _name_run(db, run.run_id, run.job)
-            case JobRenamed():
-                touched.update(dict.fromkeys(_rename(db, fact)))
-        run_id = run_id_of(fact)
+        if isinstance(fact, JobRenamed):
+            touched.update(dict.fromkeys(_rename(db, fact)))
+            continue
+        if not isinstance(fact, ROW_FACTS):
+            continue  # what a run waited for, how far it got: told by its facts, not by its rows
+        run_id, first = run_id_of(fact), first_of_run(fact)
+        if first is not None:
+            _name_run(db, first.run.run_id, first.run.job)
         if run_id is not None:
             touched[run_id] = None
     for run_id in touched:
@@ -123,6 +125,7 @@ def _rename(db: sqlite3.Connection, fact: JobRenamed) -> list[str]:
     return moved
 
 
+_EMPTY: tuple[object, ...] = ({}, ())
 _ROW_FIELDS = AttemptRow.__struct_fields__
 _INSERT_ROW = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)"
 
@@ -134,5 +137,9 @@ def _write_rows(db: sqlite3.Connection, run_id: str, state: RunState | None) -> 
 
 
 def _stored(row: AttemptRow) -> tuple[str, float, str, str, bytes]:
-    said = {name: value for name in _ROW_FIELDS if (value := getattr(row, name)) is not None and value != {}}
+    said = {
+        name: value
+        for name in _ROW_FIELDS
+        if (value := getattr(row, name)) is not None and value not in _EMPTY
+    }
     return row.job, row.started_at_seconds, row.attempt_id, row.run_id, _encode_row(said)

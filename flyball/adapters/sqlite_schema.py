@@ -12,7 +12,7 @@ from flyball import __version__
 from flyball.errors import StoreError
 
 SCHEMA = 1  # of the log: a flyball that knows less must not write here
-PROJECTION = 1  # of the rows: raise it when AttemptRow gains or changes a field, and stores rebuild theirs
+PROJECTION = 2  # of the rows: raise it when AttemptRow gains or changes a field, and stores rebuild theirs
 APPLICATION_ID = 0x666C7962  # "flyb"
 BUSY_SECONDS = 30.0  # writers wait this long for each other; one append holds the lock for milliseconds
 

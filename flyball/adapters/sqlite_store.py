@@ -16,7 +16,7 @@ from flyball.adapters import sqlite_projection as projection
 from flyball.adapters.sqlite_schema import PROJECTION, connect, explained
 from flyball.errors import Conflict, StoreError
 from flyball.model.facts import AnyFact
-from flyball.model.history import AttemptRow, RunState
+from flyball.model.history import AttemptRow, RunState, run_id_of
 
 _decode_rows = msgspec.msgpack.Decoder(list[AttemptRow]).decode
 
@@ -49,7 +49,7 @@ class SqliteStore:
             raise
 
     def append(self, facts: Sequence[AnyFact], *, after: int | None = None) -> int:
-        rows = [(projection.run_id_of(fact), projection.encode(fact)) for fact in facts]
+        rows = [(run_id_of(fact), projection.encode(fact)) for fact in facts]
         with self._writing() as db:
             (last,) = db.execute("SELECT coalesce(max(position), 0) FROM facts").fetchone()
             if after is not None and after != last:

@@ -1,4 +1,4 @@
-"""Facts folded up: one flat row per attempt, which is what listings and forecasts read."""
+"""Facts folded up by run, for whoever looks back: the whole of one run, and a row per attempt."""
 
 from __future__ import annotations
 
@@ -7,42 +7,41 @@ from types import MappingProxyType
 
 import msgspec
 
-from flyball.model.facts import AnyFact, AttemptEnded, AttemptStarted, JobRenamed, RunPlanned, RunSubmitted
-from flyball.model.job import RunSpec
-from flyball.model.outcome import Outcome
+from flyball.model.attempt_rows import Attempt, AttemptRow, row_of, row_of_host, row_of_zombie
+from flyball.model.facts import (
+    AnyFact,
+    AttemptEnded,
+    AttemptLaunched,
+    AttemptPlanned,
+    AttemptStarted,
+    HostEnding,
+    HostLaunched,
+    HostPlanned,
+    JobRenamed,
+    LaunchRefused,
+    MachineReleased,
+    RunEnded,
+    RunHeld,
+    RunPlanned,
+    RunSubmitted,
+    ZombieFound,
+)
+from flyball.model.job import Features, RunSpec
 from flyball.model.plan import Plan
 
+__all__ = [
+    "ROW_FACTS", "SHARED_MACHINES", "UNOWNED_MACHINES", "Attempt", "AttemptRow", "Chronicle", "History", "RunState",
+    "fold_history", "run_id_of",
+]  # fmt: skip
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # holds nothing that could hold it
-    """One attempt, flat. Facts about the run (job, features, tags) are repeated in each of its attempts."""
-
-    run_id: str
-    attempt_id: str
-    job: str
-    origin: str
-    started_at_seconds: float
-    utc_offset_seconds: int = 0
-    outcome: Outcome | None = None  # None: still running, or its wrapper has not been heard of
-    exit_code: int | None = None
-    wall_seconds: float | None = None
-    cpu_seconds: float | None = None
-    cpu_cores_p95: float | None = None
-    cpu_cores_max: float | None = None
-    cpu_cores_wanted: float | None = None
-    cpu_cores_limit: float | None = None
-    memory_bytes_max: int | None = None
-    memory_limit_bytes: int | None = None
-    gpus_used: int = 0
-    input_bytes: int | None = None
-    numbers: dict[str, float] = {}
-    words: dict[str, str] = {}
-    code_version: str | None = None
-    cpu_model: str | None = None
-    instance_type: str | None = None
-    host_cores: float | None = None
-    host_memory_bytes: int | None = None
-    tags: dict[str, str] = {}
-    cost_usd: str | None = None
+# Machines that no run had to itself are listed as runs of these jobs, so that nothing of what is paid is missing.
+SHARED_MACHINES = "shared machines"
+UNOWNED_MACHINES = "machines of nobody"
+# Only these change a run's rows.
+ROW_FACTS = (
+    RunSubmitted, AttemptPlanned, AttemptLaunched, LaunchRefused, AttemptStarted, AttemptEnded, MachineReleased,
+    HostPlanned, HostLaunched, ZombieFound,
+)  # fmt: skip
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +54,49 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     story: tuple[AnyFact, ...] = ()  # what the governor recorded about it, in order
 
     def rows(self) -> tuple[AttemptRow, ...]:
-        """One row per attempt, in the order they started."""
-        ends = {end.attempt_id: end for end in self.ended}
-        return tuple(_row(self, start, ends.get(start.attempt_id)) for start in self.started)
+        """One row per attempt that had a machine."""
+        if self.run.origin == SHARED_MACHINES:
+            rows = [row_of_host(self.run, self.job, self.story)]
+        elif self.run.origin == UNOWNED_MACHINES:
+            rows = [row_of_zombie(self.run, self.job, self.story)]
+        else:
+            rows = [row_of(self.run, self.job, attempt) for attempt in self.attempts]
+        return tuple(row for row in rows if row is not None)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """In the order they were first heard of, those that were refused or never started too."""
+        seen: dict[str, dict[str, AnyFact]] = {}
+        for fact in (*self.story, *self.started, *self.ended):
+            kind = _PART_OF_ATTEMPT.get(type(fact))
+            if kind is not None:
+                seen.setdefault(fact.attempt_id, {}).setdefault(kind, fact)  # type: ignore[union-attr]
+        return tuple(Attempt(attempt_id=attempt_id, **parts) for attempt_id, parts in seen.items())  # type: ignore[arg-type]
+
+    @property
+    def result(self) -> RunEnded | None:
+        """How the governor ended it; None: it has not, or never had it."""
+        return next((fact for fact in self.story if isinstance(fact, RunEnded)), None)
+
+    @property
+    def held(self) -> RunHeld | None:
+        """Why it waits; None: it does not."""
+        for fact in reversed(self.story):
+            if isinstance(fact, RunHeld):
+                return fact
+            if isinstance(fact, AttemptPlanned | RunEnded):
+                return None
+        return None
+
+
+_PART_OF_ATTEMPT = {
+    AttemptPlanned: "planned",
+    AttemptLaunched: "launched",
+    LaunchRefused: "refused",
+    AttemptStarted: "started",
+    AttemptEnded: "ended",
+    MachineReleased: "released",
+}
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,28 +106,91 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 def fold_history(snapshot: History, facts: Iterable[AnyFact]) -> History:
     """Apply facts in the order recorded. Late or repeated facts change nothing."""
-    runs, names = dict(snapshot.runs), dict(snapshot.names)
+    chronicle = Chronicle(snapshot)
     for fact in facts:
-        match fact:
-            case RunSubmitted(run=run):
-                state = RunState(run=run, job=names.get(run.job, run.job), submitted=fact)
-                runs.setdefault(run.run_id, state)
-            case JobRenamed():
-                _rename(fact, runs, names)
-            case AttemptStarted() | AttemptEnded() | RunPlanned():
-                if fact.run_id in runs:
-                    runs[fact.run_id] = _advance(runs[fact.run_id], fact)
-            case _:
-                run_id = getattr(fact, "run_id", None)
-                if run_id in runs and fact not in runs[run_id].story:
-                    told = runs[run_id]
-                    runs[run_id] = msgspec.structs.replace(told, story=(*told.story, fact))
-    return History(runs=MappingProxyType(runs), names=MappingProxyType(names))
+        chronicle.apply(fact)
+    return History(runs=MappingProxyType(chronicle.runs), names=MappingProxyType(chronicle.names))
 
 
-def _advance(state: RunState, fact: AttemptStarted | AttemptEnded | RunPlanned) -> RunState:
+def run_id_of(fact: AnyFact) -> str | None:
+    """The run that a fact is about; machines that no run has to itself count as runs of their own."""
+    match fact:
+        case RunSubmitted(run=run):
+            return run.run_id
+        case HostPlanned(host_id=host_id) | HostLaunched(host_id=host_id) | HostEnding(host_id=host_id):
+            return host_id
+        case ZombieFound(attempt_id=attempt_id) | MachineReleased(run_id="", attempt_id=attempt_id):
+            return attempt_id
+        case _:
+            return getattr(fact, "run_id", None) or None
+
+
+def first_of_run(fact: AnyFact) -> RunSubmitted | None:
+    """What begins a run; None: it begins none."""
+    match fact:
+        case RunSubmitted():
+            return fact
+        case HostPlanned(host_id=host_id, reason=reason):
+            return _machine(fact, host_id, SHARED_MACHINES, reason)
+        case ZombieFound(attempt_id=attempt_id, reason=reason):
+            return _machine(fact, attempt_id, UNOWNED_MACHINES, reason)
+        case _:
+            return None
+
+
+def _machine(fact: AnyFact, run_id: str, job: str, reason: str) -> RunSubmitted:
+    features = Features(started_at_seconds=fact.at_seconds)
+    run = RunSpec(run_id=run_id, job=job, job_reason=reason, command=(), features=features, origin=job)
+    return RunSubmitted(at_seconds=fact.at_seconds, run=run, cause=reason)
+
+
+class Chronicle:
+    """A history that is being added to, without copying what is there."""
+
+    def __init__(self, history: History | None = None) -> None:
+        self.runs: dict[str, RunState] = dict(history.runs) if history else {}
+        self.names: dict[str, str] = dict(history.names) if history else {}
+
+    def apply(self, fact: AnyFact) -> tuple[str, ...]:
+        """Ids of the runs that it changed."""
+        if isinstance(fact, JobRenamed):
+            return self._rename(fact)
+        run_id = run_id_of(fact)
+        if run_id is None:
+            return ()
+        state = self.runs.get(run_id)
+        if state is None:
+            submitted = first_of_run(fact)
+            if submitted is None:
+                return ()
+            job = submitted.run.job
+            state = RunState(run=submitted.run, job=self.names.get(job, job), submitted=submitted)
+            self.runs[run_id] = state
+        elif isinstance(fact, RunSubmitted):
+            return ()
+        self.runs[run_id] = _advanced(state, fact)
+        return (run_id,)
+
+    def _rename(self, fact: JobRenamed) -> tuple[str, ...]:
+        moved = tuple(
+            run_id
+            for run_id, state in self.runs.items()
+            if state.job == fact.old and fact.only_run_id in {None, run_id}
+        )
+        for run_id in moved:
+            self.runs[run_id] = msgspec.structs.replace(self.runs[run_id], job=fact.new)
+        if fact.only_run_id is None:
+            self.names.update({name: fact.new for name, now in self.names.items() if now == fact.old})
+            self.names[fact.old] = fact.new
+            self.names.pop(fact.new, None)  # renamed back
+        return moved
+
+
+def _advanced(state: RunState, fact: AnyFact) -> RunState:
     replace = msgspec.structs.replace
     match fact:
+        case RunSubmitted():
+            return state
         case AttemptStarted(attempt_id=attempt_id):
             known = any(s.attempt_id == attempt_id for s in state.started)
             return state if known else replace(state, started=(*state.started, fact))
@@ -97,53 +199,5 @@ def _advance(state: RunState, fact: AttemptStarted | AttemptEnded | RunPlanned) 
             return state if known else replace(state, ended=(*state.ended, fact))
         case RunPlanned(plan=plan):
             return state if state.plan else replace(state, plan=plan)
-
-
-def _rename(fact: JobRenamed, runs: dict[str, RunState], names: dict[str, str]) -> None:
-    for run_id, state in runs.items():
-        if state.job == fact.old and fact.only_run_id in {None, run_id}:
-            runs[run_id] = msgspec.structs.replace(state, job=fact.new)
-    if fact.only_run_id is None:
-        names.update({name: fact.new for name, now in names.items() if now == fact.old})
-        names[fact.old] = fact.new
-        names.pop(fact.new, None)  # renamed back
-
-
-def _row(state: RunState, start: AttemptStarted, end: AttemptEnded | None) -> AttemptRow:
-    run, features = state.run, state.run.features
-    row = AttemptRow(
-        run_id=run.run_id,
-        attempt_id=start.attempt_id,
-        job=state.job,
-        origin=run.origin,
-        started_at_seconds=start.at_seconds,
-        utc_offset_seconds=features.utc_offset_seconds,
-        cpu_cores_limit=start.limits.cpu_cores,
-        memory_limit_bytes=start.limits.memory_bytes,
-        input_bytes=features.input_bytes,
-        numbers=features.numbers,
-        words=features.words,
-        code_version=features.code_version,
-        tags=run.tags,
-    )
-    if end is None:
-        return row
-    receipt = end.receipt
-    return msgspec.structs.replace(
-        row,
-        started_at_seconds=receipt.started_at_seconds,
-        outcome=receipt.outcome,
-        exit_code=receipt.exit_code,
-        wall_seconds=receipt.wall_seconds,
-        cpu_seconds=receipt.cpu_seconds,
-        cpu_cores_p95=receipt.cpu_cores_p95,
-        cpu_cores_max=receipt.cpu_cores_max,
-        cpu_cores_wanted=receipt.cpu_cores_wanted,
-        memory_bytes_max=receipt.memory_bytes_max,
-        gpus_used=len(receipt.gpus or ()),
-        cpu_model=receipt.host.cpu_model,
-        instance_type=receipt.host.instance_type,
-        host_cores=receipt.host.cpu_cores,
-        host_memory_bytes=receipt.host.memory_bytes,
-        cost_usd=end.cost_usd,
-    )
+        case _:
+            return state if fact in state.story else replace(state, story=(*state.story, fact))

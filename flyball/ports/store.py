@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from flyball.errors import Conflict
-from flyball.model.facts import AnyFact
-from flyball.model.history import AttemptRow, History, RunState, fold_history
+from flyball.model.facts import AnyFact, JobRenamed
+from flyball.model.history import ROW_FACTS, AttemptRow, Chronicle, RunState
 
 
 class Store(Protocol):
@@ -43,26 +43,46 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._facts: list[AnyFact] = []
-        self._snapshot = History()
+        self._chronicle = Chronicle()
+        self._rows: dict[str, tuple[AttemptRow, ...]] = {}  # by run
+        self._runs_of: dict[str, dict[str, None]] = {}  # ids by job, in the order they came
 
     def append(self, facts: Sequence[AnyFact], *, after: int | None = None) -> int:
         if after is not None and after != len(self._facts):
             raise Conflict(f"the log is at {len(self._facts)}, not at {after}")
         self._facts.extend(facts)
-        self._snapshot = fold_history(self._snapshot, facts)
+        touched: dict[str, None] = {}
+        for fact in facts:
+            changed = self._chronicle.apply(fact)
+            if isinstance(fact, (JobRenamed, *ROW_FACTS)):
+                touched.update(dict.fromkeys(changed))
+        for run_id in touched:
+            self._project(run_id)
         return len(self._facts)
+
+    def _project(self, run_id: str) -> None:
+        state = self._chronicle.runs[run_id]
+        before = self._rows.get(run_id)
+        if before and before[0].job != state.job:
+            self._runs_of[before[0].job].pop(run_id)
+        rows = self._rows[run_id] = state.rows()
+        if rows:
+            self._runs_of.setdefault(state.job, {})[run_id] = None
 
     def read(self, after: int = 0, *, limit: int | None = None) -> Sequence[AnyFact]:
         return tuple(self._facts[after : None if limit is None else after + limit])
 
     def rows(self, job: str | None = None, *, newest: int | None = None) -> Sequence[AttemptRow]:
-        job = job if job is None else self._snapshot.names.get(job, job)
-        found = [r for s in self._snapshot.runs.values() if job in {None, s.job} for r in s.rows()]
+        if job is None:
+            found = [row for rows in self._rows.values() for row in rows]
+        else:
+            job = self._chronicle.names.get(job, job)
+            found = [row for run_id in self._runs_of.get(job, ()) for row in self._rows[run_id]]
         found.sort(key=lambda r: (r.started_at_seconds, r.attempt_id, r.run_id))
         return tuple(found if newest is None else found[max(0, len(found) - newest) :])
 
     def run(self, run_id: str) -> RunState | None:
-        return self._snapshot.runs.get(run_id)
+        return self._chronicle.runs.get(run_id)
 
     def jobs(self) -> Sequence[str]:
         last = {row.job: row.started_at_seconds for row in self.rows()}

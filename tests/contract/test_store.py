@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,31 @@ from hypothesis import strategies as st
 
 from flyball.adapters.sqlite_store import SqliteStore
 from flyball.errors import Conflict
-from flyball.model.facts import AnyFact, AttemptEnded, AttemptStarted, JobRenamed, RunPlanned, RunSubmitted
-from flyball.model.history import History, fold_history
+from flyball.model.charge import Charge
+from flyball.model.facts import (
+    AnyFact,
+    AttemptEnded,
+    AttemptLaunched,
+    AttemptPlanned,
+    AttemptStarted,
+    HostLaunched,
+    HostPlanned,
+    JobRenamed,
+    LaunchRefused,
+    MachineReleased,
+    RunEnded,
+    RunHeld,
+    RunPlanned,
+    RunResult,
+    RunSubmitted,
+    ZombieFound,
+)
+from flyball.model.history import SHARED_MACHINES, UNOWNED_MACHINES, History, fold_history
 from flyball.model.job import Features, RunSpec
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Forecast, Plan
 from flyball.model.receipt import Gpu, Host, Limits, Receipt
-from flyball.model.resource import Size
+from flyball.model.resource import Arch, Market, Offer, Size
 from flyball.ports.store import MemoryStore, Store
 
 
@@ -74,6 +94,61 @@ def whole_run(run_id: str, job: str = "train.py", at: float = 1000.0) -> list[An
     return [submitted(run_id, job, at), started(run_id, at=at), ended(run_id, at=at)]
 
 
+SPOT = Offer(
+    cloud="sim", region="r", zone="r-a", instance_type="m7a.large", arch=Arch.X86_64, vcpus=2, memory_bytes=2**33,
+    market=Market.SPOT, price_usd_per_hour=Decimal("0.05"), as_of=date(2026, 11, 1), source="list",
+)  # fmt: skip
+
+
+def attempt_planned(run_id: str, n: int = 1, at: float = 990.0, host_id: str | None = None) -> AttemptPlanned:
+    return AttemptPlanned(
+        at_seconds=at,
+        run_id=run_id,
+        attempt_id=f"{run_id}.{n}",
+        provider="sim",
+        offer=SPOT,
+        size=Size(cpu_cores=1.0, memory_bytes=2**31),
+        limits=Limits(memory_bytes=2**31),
+        reason="first attempt",
+        host_id=host_id,
+    )
+
+
+def launched(run_id: str, n: int = 1, at: float = 991.0) -> AttemptLaunched:
+    return AttemptLaunched(at_seconds=at, run_id=run_id, attempt_id=f"{run_id}.{n}")
+
+
+def refused(run_id: str, n: int = 1, at: float = 991.0) -> LaunchRefused:
+    return LaunchRefused(
+        at_seconds=at, run_id=run_id, attempt_id=f"{run_id}.{n}", provider="sim", offer_id=SPOT.offer_id,
+        kind="no_capacity", reason="none left",
+    )  # fmt: skip
+
+
+def released(run_id: str, attempt_id: str, at: float = 1010.0, usd: str = "0.0003") -> MachineReleased:
+    charge = Charge(
+        usd=Decimal(usd), usd_on_demand_asked=Decimal("0.002"), billed_seconds=19.0, boot_seconds=9.0, idle_seconds=5.0,
+        price_usd_per_hour=Decimal("0.05"), price_as_of="2026-11-01", not_included=("network",), reason="19 s",
+    )  # fmt: skip
+    return MachineReleased(at_seconds=at, run_id=run_id, attempt_id=attempt_id, charge=charge)
+
+
+def run_ended(run_id: str, at: float = 1010.0) -> RunEnded:
+    return RunEnded(at_seconds=at, run_id=run_id, job="x", result=RunResult.SUCCEEDED, reason="succeeded")
+
+
+def held(run_id: str, at: float = 985.0, reason: str = "full") -> RunHeld:
+    return RunHeld(at_seconds=at, run_id=run_id, kind="slots", reason=reason)
+
+
+def host_planned(host_id: str, at: float = 900.0) -> HostPlanned:
+    return HostPlanned(at_seconds=at, host_id=host_id, provider="sim", offer=SPOT, reason="for small runs")
+
+
+def zombie(attempt_id: str, at: float = 1.0) -> ZombieFound:
+    return ZombieFound(at_seconds=at, provider="sim", attempt_id=attempt_id, reason="no live attempt owns it")
+
+
 _RUN_IDS = st.sampled_from(["r1", "r2", "r3"])
 _JOBS = st.sampled_from(["a", "b", "c"])
 _SECONDS = st.floats(0, 5, allow_nan=False)
@@ -83,6 +158,18 @@ FACTS = st.lists(
         st.builds(started, _RUN_IDS, st.integers(1, 3), _SECONDS),
         st.builds(ended, _RUN_IDS, st.integers(1, 3), _SECONDS, st.sampled_from(Outcome)),
         st.builds(planned, _RUN_IDS, _SECONDS),
+        st.builds(attempt_planned, _RUN_IDS, st.integers(1, 3), _SECONDS),
+        st.builds(launched, _RUN_IDS, st.integers(1, 3), _SECONDS),
+        st.builds(refused, _RUN_IDS, st.integers(1, 3), _SECONDS),
+        st.builds(held, _RUN_IDS, _SECONDS),
+        st.builds(run_ended, _RUN_IDS, _SECONDS),
+        _RUN_IDS.flatmap(
+            lambda run_id: st.builds(released, st.just(run_id), st.just(f"{run_id}.1"), _SECONDS)
+        ),
+        st.builds(released, st.just(""), st.sampled_from(["h1", "z1"]), _SECONDS),
+        st.builds(host_planned, st.just("h1"), _SECONDS),
+        st.just(HostLaunched(at_seconds=2.0, host_id="h1")),
+        st.builds(zombie, st.sampled_from(["z1", "r1.1"]), _SECONDS),
         st.builds(
             lambda old, new, only: JobRenamed(at_seconds=0.0, old=old, new=new, only_run_id=only),
             _JOBS,
@@ -90,7 +177,7 @@ FACTS = st.lists(
             st.none() | _RUN_IDS,
         ),
     ),
-    max_size=25,
+    max_size=30,
 )
 
 
@@ -200,6 +287,80 @@ class StoreContract:
         )
         assert (store.rows(), store.run("r1")) == before
 
+    def test_a_governed_attempt_has_a_row_that_says_where_it_ran_and_what_it_cost(self, store: Store) -> None:
+        store.append([submitted("r1"), attempt_planned("r1")])
+        assert list(store.rows()) == []  # nothing has been bought
+        store.append([launched("r1")])
+        (row,) = store.rows()
+        assert (row.started_at_seconds, row.outcome, row.launched_at_seconds) == (991.0, None, 991.0)
+        store.append([started("r1"), ended("r1")])
+        store.append([released("r1", "r1.1"), run_ended("r1")])
+        (row,) = store.rows("train.py")
+        assert (row.provider, row.market, row.offer_id, row.zone, row.instance_type) == (
+            "sim",
+            "spot",
+            "sim/r-a/m7a.large/spot",
+            "r-a",
+            "m7a.large",
+        )
+        assert (row.planned_at_seconds, row.started_at_seconds, row.released_at_seconds) == (
+            990.0,
+            1000.0,
+            1010.0,
+        )
+        assert (row.cost_usd, row.usd_on_demand_asked, row.billed_seconds) == ("0.0003", "0.002", 19.0)
+        assert (row.boot_seconds, row.idle_seconds, row.not_included) == (9.0, 5.0, ("network",))
+
+    def test_a_refused_launch_has_no_row_and_one_that_timed_out_has(self, store: Store) -> None:
+        late = ended("r1", 2, at=1600.0, outcome=Outcome.LAUNCH_TIMED_OUT, wall=0.0)
+        store.append([submitted("r1"), attempt_planned("r1"), refused("r1")])
+        store.append([attempt_planned("r1", 2), launched("r1", 2), late, released("r1", "r1.2", at=1600.0)])
+        (row,) = store.rows()
+        assert (row.attempt_id, row.outcome, row.started_at_seconds) == (
+            "r1.2",
+            Outcome.LAUNCH_TIMED_OUT,
+            991.0,
+        )
+        assert row.cost_usd == "0.0003"
+
+    def test_the_first_charge_of_an_attempt_counts(self, store: Store) -> None:
+        store.append([submitted("r1"), attempt_planned("r1"), launched("r1"), started("r1"), ended("r1")])
+        store.append([released("r1", "r1.1", usd="0.1")])
+        store.append([released("r1", "r1.1", usd="0.1"), released("r1", "r1.1", at=1011.0, usd="0.2")])
+        assert [row.cost_usd for row in store.rows()] == ["0.1"]
+
+    def test_machines_that_no_run_had_to_itself_are_listed_too(self, store: Store) -> None:
+        store.append([host_planned("h1"), HostLaunched(at_seconds=901.0, host_id="h1")])
+        (row,) = store.rows(SHARED_MACHINES)
+        assert (row.run_id, row.outcome, row.cost_usd) == ("h1", None, None)
+        store.append([released("", "h1", at=2000.0, usd="0.01"), zombie("r9.1", at=3000.0)])
+        assert [(r.run_id, r.cost_usd) for r in store.rows()] == [("h1", "0.01")]
+        store.append([released("", "r9.1", at=3100.0, usd="0.002")])
+        (row,) = store.rows(UNOWNED_MACHINES)
+        assert (row.attempt_id, row.cost_usd, row.outcome, row.provider) == (
+            "r9.1",
+            "0.002",
+            Outcome.LOST,
+            "sim",
+        )
+        assert list(store.jobs()) == [UNOWNED_MACHINES, SHARED_MACHINES]
+
+    def test_a_run_tells_why_it_waits_how_it_ended_and_its_attempts_in_order(self, store: Store) -> None:
+        store.append([submitted("r1"), held("r1", reason="first"), held("r1", at=986.0, reason="then")])
+        run = store.run("r1")
+        assert run is not None
+        assert run.held is not None
+        assert (run.held.reason, run.result, run.attempts) == ("then", None, ())
+        store.append([attempt_planned("r1"), refused("r1"), attempt_planned("r1", 2), launched("r1", 2)])
+        store.append([started("r1", 2), ended("r1", 2), released("r1", "r1.2"), run_ended("r1")])
+        run = store.run("r1")
+        assert run is not None
+        assert run.result is not None
+        assert (run.held, run.result.result) == (None, RunResult.SUCCEEDED)
+        first, second = run.attempts
+        assert (first.attempt_id, first.launched, first.refused is None) == ("r1.1", None, False)
+        assert (second.attempt_id, second.started is None, second.released is None) == ("r1.2", False, False)
+
     def fresh(self) -> Store:
         raise AssertionError(f"{type(self).__name__} says which store")
 
@@ -254,6 +415,6 @@ class TestSqliteStore(StoreContract):
             assert list(store.read()) == facts
             assert {run_id: store.run(run_id) for run_id in snapshot.runs} == dict(snapshot.runs)
             assert (store.rows(), store.jobs()) == (memory.rows(), memory.jobs())
-            for job in "abc":
+            for job in ("a", "b", "c", SHARED_MACHINES, UNOWNED_MACHINES):
                 assert store.rows(job) == memory.rows(job)
             store.rebuild_projection()
