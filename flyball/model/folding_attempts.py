@@ -17,6 +17,7 @@ from flyball.model.snapshot import Host, LiveAttempt, LiveRun, Refusal, SpotSeen
 from flyball.model.when import hour_key, month_key
 
 REFUSALS_KEPT_SECONDS = 86_400.0
+SAME_REFUSAL_SECONDS = 10.0  # many runs that ask for one offer at once hear one answer
 HOURS_KEPT = 48
 MONTHS_KEPT = 3
 GIVEN_BACK_KEPT_SECONDS = 3600.0
@@ -62,9 +63,10 @@ def _launch_refused(draft: Draft, fact: f.LaunchRefused) -> None:
     refusals = draft.writable("refusals")
     key = refusal_key(fact.provider, fact.offer_id)
     before: Refusal | None = refusals.pop(key, None)
-    refusals[key] = Refusal(
-        kind=fact.kind, at_seconds=fact.at_seconds, times=before.times + 1 if before else 1
-    )
+    times = before.times if before else 0
+    if before is None or fact.at_seconds - before.at_seconds > SAME_REFUSAL_SECONDS:
+        times += 1
+    refusals[key] = Refusal(kind=fact.kind, at_seconds=fact.at_seconds, times=times)
     for old in [k for k, r in refusals.items() if fact.at_seconds - r.at_seconds > REFUSALS_KEPT_SECONDS]:
         refusals.pop(old)
 

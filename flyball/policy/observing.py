@@ -14,6 +14,7 @@ from flyball.model.facts import (
     AttemptStarted,
     HostEnding,
     HostLaunched,
+    LaunchRefused,
     MachineMissed,
     MachineReleased,
     MachineSeen,
@@ -41,7 +42,10 @@ def observe(
     for run in snapshot.runs.values():
         live = run.live
         if live is not None and live.planned.provider in seen:
-            facts.extend(_of_attempt(run, live, seen[live.planned.provider], known, now_seconds))
+            listed = seen[live.planned.provider]
+            facts.extend(_of_attempt(run, live, listed, known, now_seconds))
+            if live.launched_at_seconds is None and live.attempt_id not in listed:
+                facts.extend(_without_host(run, live, snapshot, now_seconds))
     for host_id, host in snapshot.hosts.items():
         if host.planned.provider in seen:
             facts.extend(_of_host(host_id, host, seen[host.planned.provider], known, now_seconds))
@@ -141,6 +145,26 @@ def _unanswered(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: floa
     )
 
 
+def _without_host(
+    run: LiveRun, live: LiveAttempt, snapshot: Snapshot, now_seconds: float
+) -> Iterator[LaunchRefused]:
+    """A warm machine that never came to be takes the plans for it along: their runs look elsewhere."""
+    planned = live.planned
+    if planned.host_id is None:
+        return
+    host = snapshot.hosts.get(planned.host_id)
+    if host is None or (host.ending is not None and host.launched_at_seconds is None):
+        yield LaunchRefused(
+            at_seconds=now_seconds,
+            run_id=run.run_id,
+            attempt_id=live.attempt_id,
+            provider=planned.provider,
+            offer_id=planned.offer.offer_id,
+            kind="no_capacity",
+            reason=f"its warm machine: {host.ending if host else 'gone'}",
+        )
+
+
 def _receipt(live: LiveAttempt, machine: Machine, now_seconds: float) -> Receipt:
     """The wrapper's own, unless we or the provider ended it: then that is how it counts."""
     ended_at = machine.ended_at_seconds if machine.ended_at_seconds is not None else now_seconds
@@ -192,9 +216,12 @@ def _of_host(
         return
     if machine is not None and (machine.stage is Stage.ENDED or machine.notice_ends_at_seconds is not None):
         yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="taken away by its provider")
-    launched = host.launched_at_seconds
+    launched, capabilities = host.launched_at_seconds, known.supplies[host.planned.provider].capabilities
+    starting = machine is not None and machine.stage is Stage.STARTING
+    if starting and launched is not None and now_seconds - launched > capabilities.launch_seconds_max:
+        yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="it never came up")
     if machine is None and launched is not None:
-        lag = known.supplies[host.planned.provider].capabilities.listing_lag_seconds
+        lag = capabilities.listing_lag_seconds
         if now_seconds - launched > max(lag, known.ceilings.lost_after_seconds):
             yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="not to be found any more")
 
