@@ -153,12 +153,12 @@ def _of_plan(planned: f.AttemptPlanned | f.HostPlanned) -> dict[str, Any]:
 def of_charge(charge: Charge, released_at_seconds: float) -> dict[str, Any]:
     asked = charge.usd_on_demand_asked
     return {
-        "cost_usd": str(charge.usd) if charge.is_known else None,
+        "cost_usd": f"{charge.usd:f}" if charge.is_known else None,
         "released_at_seconds": released_at_seconds,
         "billed_seconds": charge.billed_seconds,
         "boot_seconds": charge.boot_seconds,
         "idle_seconds": charge.idle_seconds,
-        "usd_on_demand_asked": None if asked is None else str(asked),
+        "usd_on_demand_asked": None if asked is None else f"{asked:f}",
         "price_as_of": charge.price_as_of or None,
         "not_included": charge.not_included,
     }
@@ -203,7 +203,7 @@ def row_of_zombie(run: RunSpec, job: str, story: tuple[f.AnyFact, ...]) -> Attem
     seconds = sum(fact.charge.billed_seconds for fact in charges)
     last = charges[-1]
     fields = of_charge(last.charge, last.at_seconds) | {
-        "cost_usd": str(usd) if all(fact.charge.is_known for fact in charges) else None,
+        "cost_usd": f"{usd:f}" if all(fact.charge.is_known for fact in charges) else None,
         "billed_seconds": seconds,
         "idle_seconds": seconds,
         "wall_seconds": seconds,
