@@ -74,7 +74,8 @@ class EmailChannel:
         except smtplib.SMTPResponseException as error:
             raise self._refused(f"it answered {error.smtp_code} {_text(error.smtp_error)}") from None
         except smtplib.SMTPException as error:
-            raise self._refused(_text(str(error)) or type(error).__name__) from None
+            words = _text(str(error)) or type(error).__name__
+            raise self._refused("it did not answer in time" if "timed out" in words else words) from None
         except TimeoutError:
             raise self._refused("it did not answer in time") from None
         except (OSError, ValueError) as error:
