@@ -100,7 +100,7 @@ class HistoryPlanner:
         return self._plan(job, self._rows(job), features)
 
     def grow(self, run: RunSpec, limit_bytes: int, failed: int) -> Grown | None:
-        self._load_numpy()
+        self.load_numpy()
         from flyball.policy.evidence import Evidence
         from flyball.policy.sizing import size_after_out_of_memory
 
@@ -137,7 +137,7 @@ class HistoryPlanner:
         return plan, plan_next
 
     @staticmethod
-    def _load_numpy() -> None:
+    def load_numpy() -> None:
         """With one thread for its linear algebra: ours is small, and starting more costs milliseconds and memory.
 
         The variable is taken back at once; it is none of the command's business.
@@ -153,7 +153,7 @@ class HistoryPlanner:
     def _plan(
         self, job: str, rows: Sequence[AttemptRow], features: Features
     ) -> tuple[Plan, Sequence[Choice]]:
-        self._load_numpy()
+        self.load_numpy()
         from flyball.policy.evidence import Evidence
         from flyball.policy.forecast import forecast
         from flyball.policy.sizing import size_next
