@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from flyball.model.units import show_bytes, show_cores, show_usd
 from flyball.model.when import hour_key
 from flyball.policy.charges import capabilities_of
 from flyball.policy.holds_money import NANO_PER_USD, Spending
-from flyball.policy.holds_tally import Tally, concerns, heads_of_queues
+from flyball.policy.holds_tally import Tally, concerns
+from flyball.policy.schedule import Turns
 
 if TYPE_CHECKING:
     from flyball.policy.known import Known
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ROUNDING_CORES = 1e-6  # sums of fractions of cores are not exact
 # Kinds of holds that another provider can end; the others are the job's own wishes.
 FORCEABLE = frozenset({"slots", "quota", "budget", "room", "ceiling", "capacity", "spot"})
+_ONE_AT_A_TIME = frozenset({Overlap.QUEUE, Overlap.REPLACE})
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +54,8 @@ class Room:
         return Spending(self._snapshot, self._known, self._now_seconds)
 
     @cached_property
-    def _heads(self) -> Mapping[str, str]:
-        return heads_of_queues(self._snapshot)
+    def _turns(self) -> Turns:
+        return Turns(self._snapshot)
 
     @cached_property
     def _launches_before(self) -> int:
@@ -100,8 +102,10 @@ class Room:
                 self._tally.place_host(fact)
 
     def _turn_refusal(self, run: LiveRun) -> Refusal | None:
-        if run.spec.overlap is Overlap.QUEUE and self._heads.get(run.job) != run.run_id:
-            return Refusal(kind="queue", reason=f"runs of {run.job} go one at a time, the oldest first")
+        if run.spec.overlap in _ONE_AT_A_TIME:
+            before = self._turns.waits_for(run)
+            if before is not None:
+                return Refusal(kind="queue", reason=before)
         at_once, backfill = run.submitted.backfill_at_once, run.submitted.backfill
         under_way = 0 if backfill is None else self._tally.attempts_of_backfill[backfill]
         if at_once is not None and under_way >= max(1, at_once):

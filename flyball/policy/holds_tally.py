@@ -10,7 +10,6 @@ from flyball.model.ceilings import Slots
 from flyball.model.facts import AttemptPlanned, HostPlanned
 from flyball.model.resource import Offer
 from flyball.model.snapshot import Snapshot
-from flyball.model.spec import Overlap
 
 if TYPE_CHECKING:
     from flyball.policy.known import Known
@@ -114,18 +113,3 @@ def has_tag(tags: Mapping[str, str], text: str) -> bool:
     """Of "team=data"."""
     key, _, value = text.partition("=")
     return tags.get(key) == value
-
-
-def heads_of_queues(snapshot: Snapshot) -> dict[str, str]:
-    """Job whose runs go one at a time -> id of the run whose turn it is: the oldest, unless another is under way."""
-    first: dict[str, tuple[bool, float, str]] = {}
-    holding = {left.run_id for left in snapshot.unreleased.values()}
-    for run in snapshot.runs.values():
-        if run.spec.overlap is not Overlap.QUEUE:
-            continue
-        submitted = run.submitted
-        due = submitted.at_seconds if submitted.due_seconds is None else submitted.due_seconds
-        turn = (run.live is None and run.run_id not in holding, due, run.run_id)
-        if run.job not in first or turn < first[run.job]:
-            first[run.job] = turn
-    return {job: run_id for job, (_, _, run_id) in first.items()}
