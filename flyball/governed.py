@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from flyball.errors import Conflict, InputError
 from flyball.model.facts import (
     AnyFact,
@@ -19,8 +21,10 @@ from flyball.model.job import Features, RunSpec
 from flyball.model.snapshot import JobState, Snapshot
 from flyball.model.spec import JobSpec
 from flyball.model.status import RunStatus
+from flyball.policy.backfill import backfill
 from flyball.policy.deadline import deadline_of
 from flyball.policy.run_ids import run_id_at
+from flyball.policy.schedule_run import time_fills
 from flyball.policy.status import status_of_ended, status_of_live
 from flyball.ports.clock import Clock
 from flyball.ports.store import Store
@@ -79,7 +83,7 @@ class Governed:
             cause=cause,
             due_seconds=now_seconds,
             deadline_seconds=deadline_of(spec, now_seconds),
-            fills=dict(fills or {}),
+            fills={**time_fills(spec, now_seconds), **(fills or {})},
             retry_of=retry_of,
         )
         self.store.append([submitted])
@@ -119,8 +123,15 @@ class Governed:
         """A run of a defined job, now. Raises: InputError, StoreError."""
         return self.submit(self.job(name).spec, fills=fills, run_id=run_id)
 
-    def append_all(self, facts: Sequence[AnyFact]) -> None:
-        self.store.append(facts)
+    def backfill(
+        self, name: str, span: str, *, at_once: int | None = None, fills: Mapping[str, str] | None = None
+    ) -> list[RunSubmitted]:
+        """A run for each day, month or hour of "2026-10-01..2026-10-31". Raises: InputError, StoreError."""
+        spec, now_seconds = self.job(name).spec, self._clock.now_seconds()
+        runs = backfill(spec, span, at_once=at_once, now_seconds=now_seconds)
+        submitted = [replace(run, fills={**run.fills, **(fills or {})}) for run in runs]
+        self.store.append(submitted)
+        return submitted
 
     def cancel(self, run_id: str, reason: str = "cancelled by hand") -> bool:
         """Whether there was anything to cancel. Raises: InputError, StoreError."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from flyball.app.look import Look, wrap
+from flyball.app.look import Look
 from flyball.app.tables import Cell, Column, table
-from flyball.app.when import local_time, utc_time
+from flyball.app.when import utc_time
 from flyball.model.facts import RunSubmitted
 from flyball.model.snapshot import JobState
 from flyball.model.status import RunStatus
 from flyball.model.units import show_seconds, show_usd
+from flyball.policy.schedule import next_due_seconds
 
 _STYLES = {
     "running": ("cyan",),
@@ -73,11 +74,6 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     }
 
 
-def submitted_page(submitted: Sequence[RunSubmitted]) -> str:
-    """Run ids, one a line: what a script reads."""
-    return "\n".join(each.run.run_id for each in submitted)
-
-
 def submitted_json(submitted: Sequence[RunSubmitted]) -> list[dict[str, Any]]:
     return [
         {
@@ -91,9 +87,7 @@ def submitted_json(submitted: Sequence[RunSubmitted]) -> list[dict[str, Any]]:
     ]
 
 
-def defined_page(
-    jobs: Sequence[JobState], next_slots: dict[str, float | None], look: Look, offset: int
-) -> str:
+def defined_page(jobs: Sequence[JobState], look: Look, now_seconds: float) -> str:
     """Defined jobs: what starts them, and when next."""
     columns = (
         Column(title="job", cut=True, least=10, keep=99),
@@ -104,18 +98,40 @@ def defined_page(
     )
     rows: list[list[Cell | str]] = []
     for job in jobs:
-        slot = next_slots.get(job.spec.name)
+        due = next_due_seconds(job, now_seconds)
         last = "" if job.last_result is None else job.last_result.value
         rows.append(
             [
                 job.spec.name,
                 "paused" if job.paused else starts_words(job),
-                "" if slot is None or job.paused else local_time(slot, offset),
+                "" if due is None else f"in {show_seconds(max(0.0, due - now_seconds))}",
                 Cell(last, _STYLES.get(last, ())),
                 ", ".join(job.spec.providers),
             ]
         )
     return table(columns, rows, look)
+
+
+def defined_json(jobs: Sequence[JobState], now_seconds: float) -> list[dict[str, Any]]:
+    """One object a defined job."""
+    found = []
+    for job in jobs:
+        due = next_due_seconds(job, now_seconds)
+        found.append(
+            {
+                "name": job.spec.name,
+                "command": job.spec.command,
+                "starts": starts_words(job),
+                "paused": job.paused,
+                "next_at_seconds": due,
+                "next_at": None if due is None else utc_time(due),
+                "last_result": None if job.last_result is None else job.last_result.value,
+                "providers": job.spec.providers,
+                "tags": job.spec.tags,
+                "source": job.spec.source,
+            }
+        )
+    return found
 
 
 def starts_words(job: JobState) -> str:
@@ -130,7 +146,3 @@ def starts_words(job: JobState) -> str:
     if spec.arrival is not None:
         parts.append(f"when objects arrive at {spec.arrival.prefix}")
     return "; ".join(parts) or "by hand"
-
-
-def problems_page(problems: Sequence[str], look: Look) -> str:
-    return "\n".join(line for problem in problems for line in wrap(problem, look, rest="  "))

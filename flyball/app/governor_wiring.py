@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from flyball.adapters.papers import FolderPapers
     from flyball.app.jobs_file import Definitions
     from flyball.engine.alerting import Alerting
+    from flyball.policy.machines import MachineLine
     from flyball.ports.provider import Provider
     from flyball.ports.store import Store
 
@@ -96,17 +98,22 @@ def governor(
     ceilings: Ceilings,
     only: Callable[[], frozenset[str]] | None = None,
     news: Callable[[Snapshot, float], Sequence[AnyFact]] = lambda _, __: (),
-) -> Governor:
-    """`only`: ids of the runs to look after; None: all, and whatever falls due."""
+) -> tuple[Governor, Callable[[float], object]]:
+    """(the loop, how to wait between its ticks). `only`: ids of the runs to look after; None: all, and whatever falls due."""
     from flyball.adapters.local_provider import LocalProvider
     from flyball.engine.forecasts import Forecasts
+    from flyball.model.offers import OfferTable
 
     found = providers(place)
     forecasts = Forecasts(
         store=place.store,
         catalog=load_catalog,
         providers=found,
-        own_offers={name: p.offers() for name, p in found.items() if isinstance(p, LocalProvider)},
+        own_offers={
+            name: OfferTable.of(each.offers())
+            for name, each in found.items()
+            if isinstance(each, LocalProvider)
+        },
         preferences=world(place.settings).preferences,
         ceilings=ceilings,
         now_seconds=time.time,
@@ -116,7 +123,7 @@ def governor(
         all_known = forecasts.known(snapshot)
         return all_known if only is None else msgspec.structs.replace(all_known, only=only())
 
-    return Governor(
+    loop = Governor(
         store=place.store,
         providers=found,
         known=known,
@@ -125,6 +132,20 @@ def governor(
         snapshot=place.governed.snapshot,
         news=news,
     )
+    local = found["local"]
+    return loop, local.wait_for_news if isinstance(local, LocalProvider) else time.sleep
+
+
+def machines(place: Workplace) -> Sequence[MachineLine]:
+    """Every machine that is held, or that a provider shows. Raises: StoreError."""
+    from flyball.errors import Unavailable
+    from flyball.policy.machines import machines_overview
+
+    listings = {}
+    for name, each in providers(place).items():
+        with suppress(Unavailable):
+            listings[name] = each.machines()
+    return machines_overview(place.governed.snapshot, listings, time.time())
 
 
 def keep(place: Workplace, snapshot: Snapshot) -> None:

@@ -51,7 +51,7 @@ def run_on(options: Mapping[str, Any], client: Client) -> int:
     submitted = place.governed.submit(spec, cause="flyball run --on", fills={}, tags=run_options["tags"])
     run_id = submitted.run.run_id
     follower = _Follower(place, run_id, quiet=options["quiet"])
-    loop = governor(place, ceilings=Ceilings(), only=lambda: frozenset({run_id}))
+    loop, pause = governor(place, ceilings=Ceilings(), only=lambda: frozenset({run_id}))
     with _cancelling(place, run_id):
         govern(
             loop,
@@ -60,6 +60,7 @@ def run_on(options: Mapping[str, Any], client: Client) -> int:
             keep=lambda snapshot: keep(place, snapshot),
             go_on=follower.go_on,
             tell=follower.tell,
+            pause=pause,
         )
     return _show_end(place, run_id, options, client)
 

@@ -78,7 +78,7 @@ class _Watch:
 
     def govern(self) -> int:
         ceilings = self._definitions.ceilings if self._definitions else Ceilings()
-        self._loop = wiring.governor(self._place, ceilings=ceilings, news=self._news)
+        self._loop, pause = wiring.governor(self._place, ceilings=ceilings, news=self._news)
         tick_seconds = self._options.tick_seconds or (
             self._definitions.tick_seconds if self._definitions else 2.0
         )
@@ -95,6 +95,7 @@ class _Watch:
                 keep=lambda snapshot: wiring.keep(self._place, snapshot),
                 go_on=self._go_on,
                 tell=self._tell,
+                pause=pause,
             )
         left = sum(run.live is not None for run in self._loop.snapshot.runs.values())
         if left:

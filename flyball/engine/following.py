@@ -38,17 +38,21 @@ def govern(
     keep: Callable[[Snapshot], None],
     go_on: Callable[[Snapshot], bool],
     tell: Callable[[Ticked | Troubles], None],
+    pause: Callable[[float], object],
 ) -> None:
-    """Ticks until `go_on` says no. A store that fails is waited for: what runs goes on, and nothing new is started."""
+    """Ticks until `go_on` says no. A store that fails is waited for: what runs goes on, and nothing new is started.
+
+    `pause` waits so many seconds at most; it may come back early when there is news.
+    """
     failures, kept_at, kept_position = 0, clock.now_seconds(), governor.snapshot.position
     while go_on(governor.snapshot):
         try:
             ticked = governor.tick()
         except StoreError as error:
             failures += 1
-            pause = min(TROUBLE_SECONDS_MAX, 2.0 ** min(failures, 10))
-            tell(Troubles(error=error, retry_seconds=pause))
-            clock.sleep(pause)
+            wait = min(TROUBLE_SECONDS_MAX, 2.0 ** min(failures, 10))
+            tell(Troubles(error=error, retry_seconds=wait))
+            clock.sleep(wait)
             continue
         failures = 0
         tell(ticked)
@@ -58,7 +62,7 @@ def govern(
             kept_at, kept_position = now_seconds, snapshot.position
         if not go_on(snapshot):
             break
-        clock.sleep(_pause(ticked, snapshot, pace))
+        pause(_pause(ticked, snapshot, pace))
     keep(governor.snapshot)
 
 
