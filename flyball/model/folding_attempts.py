@@ -175,7 +175,8 @@ def leave(
     draft.writable("runs")[run.run_id] = replace(run, live=None, tried=(*run.tried, tried), held=None)
     if live.started_at_seconds is not None:
         lived_seconds = max(0.0, at_seconds - live.started_at_seconds)
-        lost = outcome is Outcome.INTERRUPTED and live.stopping is None
+        told = live.notice_ends_at_seconds is not None  # then it was lost, even where we moved it in time
+        lost = outcome is Outcome.INTERRUPTED and (live.stopping is None or told)
         _see_spot(
             draft, live.planned, at_seconds, up_seconds=lived_seconds, interruptions=int(lost), up=not lost
         )

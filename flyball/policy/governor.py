@@ -16,6 +16,7 @@ from flyball.policy.alerts import alerts
 from flyball.policy.commands import Command, GiveBack, StartAttempt, StartHost, StopAttempts
 from flyball.policy.failover import Placed, place
 from flyball.policy.holds import Room
+from flyball.policy.moves import to_move
 from flyball.policy.next_step import Finish, Launchable, Waiting, next_step
 from flyball.policy.packing import hosts_to_end
 from flyball.policy.schedule import due_runs
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def decide(snapshot: Snapshot, known: Known, now_seconds: float) -> tuple[AnyFact, ...]:
     """What we want next, each with its reason."""
-    facts: list[AnyFact] = [*to_stop(snapshot, known, now_seconds)]
+    facts: list[AnyFact] = [*to_stop(snapshot, known, now_seconds), *to_move(snapshot, known, now_seconds)]
     if known.only is None:
         facts += due_runs(snapshot, now_seconds)
         facts += triggered_runs(snapshot, now_seconds)
@@ -125,16 +126,18 @@ def _host_is_up(host_id: str | None, snapshot: Snapshot) -> bool:
 def _give_back(
     snapshot: Snapshot, listings: Mapping[str, Sequence[Machine]], known: Known, now_seconds: float
 ) -> list[Command]:
-    commands: list[Command] = list(_give_back_attempts(snapshot))
+    listed = {m.attempt_id: (name, m) for name, machines in listings.items() for m in machines}
+    commands: list[Command] = list(_give_back_attempts(snapshot, listed))
     on_hosts = {r.live.planned.host_id for r in snapshot.runs.values() if r.live}
     on_hosts |= {left.planned.host_id for left in snapshot.unreleased.values()}
     commands.extend(
-        GiveBack(provider=host.planned.provider, attempt_id=host_id, host=host)
+        GiveBack(
+            provider=host.planned.provider, attempt_id=host_id, host=host, machine=_machine(listed, host_id)
+        )
         for host_id, host in snapshot.hosts.items()
         if host.ending is not None and host_id not in on_hosts
     )
     grace = known.ceilings.zombie_grace_seconds
-    listed = {m.attempt_id: (name, m) for name, machines in listings.items() for m in machines}
     for attempt_id, since in snapshot.zombies.items():
         if attempt_id in listed and now_seconds - since >= grace:
             name, machine = listed[attempt_id]
@@ -144,7 +147,14 @@ def _give_back(
     return commands
 
 
-def _give_back_attempts(snapshot: Snapshot) -> Iterator[GiveBack]:
+_Listed = Mapping[str, tuple[str, Machine]]  # by attempt id, with the provider
+
+
+def _machine(listed: _Listed, attempt_id: str) -> Machine | None:
+    return listed[attempt_id][1] if attempt_id in listed else None
+
+
+def _give_back_attempts(snapshot: Snapshot, listed: _Listed) -> Iterator[GiveBack]:
     leaving = Counter(left.planned.host_id for left in snapshot.unreleased.values())
     for attempt_id, left in snapshot.unreleased.items():
         host_id = left.planned.host_id
@@ -154,4 +164,5 @@ def _give_back_attempts(snapshot: Snapshot) -> Iterator[GiveBack]:
             left=left,
             host=None if host_id is None else snapshot.hosts.get(host_id),
             leaving_together=1 if host_id is None else leaving[host_id],
+            machine=_machine(listed, attempt_id),
         )
