@@ -115,4 +115,6 @@ if __name__ == "__main__":
     print(found.source)
     for unit, bands in (("bytes", found.memory), ("cores", found.cores)):
         for band in bands:
-            print(f"used below {band.below:.4g} {unit}: {band.types} types, asked/used at {SHARES}: {band.ratios}")
+            print(
+                f"used below {band.below:.4g} {unit}: {band.types} types, asked/used at {SHARES}: {band.ratios}"
+            )

@@ -28,7 +28,8 @@ class Shop:
 
     def __init__(self, world: World, families: tuple[str, ...] = ()) -> None:
         self._tables: dict[Market, OfferTable] = {
-            market: world.offers.take(world.offers.text["market"].where(market.value.__eq__)) for market in Market
+            market: world.offers.take(world.offers.text["market"].where(market.value.__eq__))
+            for market in Market
         }
         self._families = families
         self.cheapest = lru_cache(maxsize=None)(self._cheapest)
@@ -94,7 +95,11 @@ def sticky_spot(day: Day, world: World, *, tries: int = 40) -> DayOutcome:
             at = until
         ends.append((run, line.ended_at, line.succeeded))
     return outcome_of(
-        "spot, sticky fall-back to on demand", ends, usd_by_kind=usd, machines=machines, interruptions=interruptions
+        "spot, sticky fall-back to on demand",
+        ends,
+        usd_by_kind=usd,
+        machines=machines,
+        interruptions=interruptions,
     )
 
 

@@ -83,6 +83,13 @@ class _Types:
         for offer in world.offers:
             if offer.market is Market.SPOT:
                 self.spot[offer.instance_type].append(offer)
+        # The least that each type ever costs in the days to come.
+        self.least = np.array(
+            [
+                min([float(o.price_usd_per_hour), *(world.least_usd(s) for s in self.spot[o.instance_type])])
+                for o in self.offers
+            ]
+        )
 
     def suit(self, run: DayRun) -> np.ndarray:
         fits = self.usable >= run.truth.memory_bytes
@@ -112,27 +119,23 @@ def per_job(day: Day, world: World) -> DayOutcome:
     types, prices = _Types(world), dict[str, _Prices]()
     usd: dict[str, float] = defaultdict(float)
     for run in day.runs:
-        seconds = types.seconds(run)
-        suit = types.suit(run)
-        until = run.deadline_seconds if run.deadline_seconds is not None else run.due_seconds + DAY_SECONDS
+        seconds, suit = types.seconds(run), types.suit(run)
         for share in _tries(run):
             billed = np.maximum(MINIMUM_BILLED_SECONDS, world.boot.median_seconds + share * seconds)
-            usd[run.job.kind] += _cheapest(run, until, billed, suit, types, prices)
+            usd[run.job.kind] += _cheapest(run, billed, suit, types, prices)
     return DayOutcome(name="clairvoyant, a machine per try", usd=sum(usd.values()), usd_by_kind=dict(usd))
 
 
-def _cheapest(run, until, billed, suit, types: _Types, prices: dict[str, _Prices]) -> float:
+def _cheapest(
+    run: DayRun, billed: np.ndarray, suit: np.ndarray, types: _Types, prices: dict[str, _Prices]
+) -> float:
+    """Dollars of one try: `billed` seconds by type."""
+    until = run.deadline_seconds if run.deadline_seconds is not None else run.due_seconds + DAY_SECONDS
     found = np.inf
-    spot_least = np.array([min(float(o.price_usd_per_hour) for o in types.spot[t.instance_type]) for t in types.offers]) if (
-        not hasattr(types, "spot_least")
-    ) else types.spot_least
-    types.spot_least = spot_least
     resumes = run.truth.checkpoint_every_seconds is not None
-    # The least a trace ever asks is not far below the price at the start: halve it, so that none is passed over.
-    order = np.argsort(np.where(suit, spot_least * billed, np.inf))
-    for row in order:
+    for row in np.argsort(np.where(suit, types.least * billed, np.inf)):
         seconds = float(billed[row])
-        if not suit[row] or 0.5 * spot_least[row] * seconds / 3600 >= found:
+        if not suit[row] or types.least[row] * seconds / 3600 >= found:
             break
         offer = types.offers[row]
         found = min(found, float(offer.price_usd_per_hour) * seconds / 3600)
@@ -141,7 +144,8 @@ def _cheapest(run, until, billed, suit, types: _Types, prices: dict[str, _Prices
                 prices[spot.offer_id] = _Prices(types.world, spot)
             known = prices[spot.offer_id]
             usd = known.least(run.due_seconds, until) * seconds / 3600
-            if usd < found and (resumes or known.fits(run.due_seconds, max(until, run.due_seconds + seconds), seconds)):
+            latest = max(until, run.due_seconds + seconds)
+            if usd < found and (resumes or known.fits(run.due_seconds, latest, seconds)):
                 found = usd
     return float(found)
 
@@ -154,10 +158,7 @@ def _tries(run: DayRun) -> list[float]:
 
 def packed(day: Day, world: World) -> DayOutcome:
     types = _Types(world)
-    least = np.array([
-        min([float(t.price_usd_per_hour), *(min(_least(world, o) for o in types.spot[t.instance_type]) for _ in (0,))])
-        for t in types.offers
-    ])
+    least = types.least
     best: dict[str, float] = {}
     rows = [(run, types.suit(run), types.factors(run), sum(_tries(run))) for run in day.runs]
     for proportion in PROPORTIONS:
@@ -166,7 +167,11 @@ def packed(day: Day, world: World) -> DayOutcome:
         for run, suit, factor, shares in rows:
             truth, one = run.truth, factor * types.one
             core_seconds = (truth.serial_seconds + truth.parallel_core_seconds) / one
-            wall = truth.waiting_seconds + truth.serial_seconds / one + truth.parallel_core_seconds / one / max(1, truth.cores)
+            wall = (
+                truth.waiting_seconds
+                + truth.serial_seconds / one
+                + truth.parallel_core_seconds / one / max(1, truth.cores)
+            )
             cost = per_core * (core_seconds + proportion * truth.memory_bytes / GIB * wall)
             if run.job.gpu_models:
                 cost = least / np.maximum(1, types.gpus) * wall
@@ -174,8 +179,3 @@ def packed(day: Day, world: World) -> DayOutcome:
         if sum(usd.values()) > sum(best.values()):
             best = dict(usd)
     return DayOutcome(name="clairvoyant, packed without a gap", usd=sum(best.values()), usd_by_kind=best)
-
-
-def _least(world: World, offer: Offer) -> float:
-    traced = world.weather._traced(offer)
-    return min(traced.prices) if traced and traced.prices else float(offer.price_usd_per_hour)

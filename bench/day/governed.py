@@ -22,8 +22,9 @@ from flyball.model.resource import Arch, Market
 from flyball.model.spec import JobSpec, SizeAsk, SpotAsk, Tenacity
 from flyball.ports.clock import FakeClock
 from flyball.ports.papers import MemoryPapers, Paper
+from flyball.ports.store import MemoryStore
 from flyball.sim.cloud import SimCloud
-from flyball.sim.histories import HistoryStore, past_run
+from flyball.sim.histories import past_run
 from flyball.sim.replay import Replay, Replayed
 
 PROVIDER = "aws"
@@ -49,12 +50,21 @@ class Catalogue:
 
 
 def flyball(
-    day: Day, world: World, *, tick_seconds: float = 5.0, progress: Callable[[int, float], None] = lambda _, __: None
+    day: Day,
+    world: World,
+    *,
+    tick_seconds: float = 5.0,
+    progress: Callable[[int, float], None] = lambda _, __: None,
 ) -> Governed:
-    clock, store, papers = FakeClock(world.start_seconds), HistoryStore(), MemoryPapers()
+    clock, store, papers = FakeClock(world.start_seconds), MemoryStore(), MemoryPapers()
     _remember(store, day, world)
     cloud = SimCloud(
-        clock=clock, truth_of=world.truth_of, offers=world.offers, weather=world.weather, boot=world.boot, seed=world.seed
+        clock=clock,
+        truth_of=world.truth_of,
+        offers=world.offers,
+        weather=world.weather,
+        boot=world.boot,
+        seed=world.seed,
     )
     forecasts = Forecasts(
         store=store,
@@ -81,7 +91,7 @@ def flyball(
     )
 
 
-def _remember(store: HistoryStore, day: Day, world: World) -> None:
+def _remember(store: MemoryStore, day: Day, world: World) -> None:
     """The runs of the weeks before, each on the machine that its asked size got on demand."""
     shop = Shop(world, families=("m6i", "c6i", "r6i", "c7i"))
     facts = []
@@ -151,4 +161,3 @@ def _outcome(day: Day, replayed: Replayed) -> DayOutcome:
         out_of_memory=replayed.outcomes.get("out_of_memory", 0),
         notes=(f"{1 - share:.0%} of machine time was boot or idle", f"{replayed.refusals} launches refused"),
     )  # fmt: skip
-

@@ -35,7 +35,9 @@ from flyball.policy.placement import usable_memory_bytes
 DEFAULT_FAMILIES = ("m6i", "c6i", "r6i", "c7i")
 IDLE_SECONDS = 600.0
 DECIDES_EVERY_SECONDS = 30.0
-NEARLY = 0.2  # a smaller machine is taken when it packs nearly as well: fewer jobs keep each other's machine up
+NEARLY = (
+    0.2  # a smaller machine is taken when it packs nearly as well: fewer jobs keep each other's machine up
+)
 GPU_USD = 0.5  # of a GPU beside cores and memory, when what is packed is weighed
 
 
@@ -219,7 +221,8 @@ def _menu(world: World, families: tuple[str, ...]) -> list[Offer]:
     menu = [
         offer
         for offer in world.on_demand
-        if offer.gpus or (offer.sustained_cpu_share >= 1 and (not families or family_of(offer.instance_type) in families))
+        if offer.gpus
+        or (offer.sustained_cpu_share >= 1 and (not families or family_of(offer.instance_type) in families))
     ]
     return sorted(menu, key=lambda offer: offer.price_usd_per_hour)
 

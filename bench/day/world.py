@@ -39,16 +39,21 @@ SHOWN_SECONDS = 3 * 86_400.0  # how much of a trace a world holds
 STEP_SECONDS = 195.0
 # Seconds from start to the first user command, 70 starts on AWS in Spare Cores' boot timings of 2026-05 to 2026-08.
 AWS_BOOT = Boot(median_seconds=32.0, p95_seconds=46.0)
-SPEED_SPREAD = 0.10  # of logarithms: how a job's own speed on a processor differs from what the catalogue says
+SPEED_SPREAD = (
+    0.10  # of logarithms: how a job's own speed on a processor differs from what the catalogue says
+)
 
 
 class World:
     """One day's cloud. `truth_of` is what the simulated cloud asks."""
 
-    def __init__(self, runs: tuple[DayRun, ...], *, start_seconds: float, seed: int, data: Path | None) -> None:
+    def __init__(
+        self, runs: tuple[DayRun, ...], *, start_seconds: float, seed: int, data: Path | None
+    ) -> None:
         self.start_seconds, self.seed = start_seconds, seed
         self.boot, self.boot_source = _boot(data)
         traces, self.spot_source = _traces(start_seconds, seed, data)
+        self._traces = traces
         self.weather = Weather(seed=seed, traces=traces, start_seconds=start_seconds)
         self.offers = _offers(self.weather, start_seconds)
         self.on_demand = self.offers.take(self.offers.text["market"].where("on_demand".__eq__))
@@ -66,6 +71,11 @@ class World:
             serial_seconds=truth.serial_seconds / factor,
             parallel_core_seconds=truth.parallel_core_seconds / factor,
         )
+
+    def least_usd(self, spot: Offer) -> float:
+        """The least it costs an hour, in all the time that is traced."""
+        prices = self._traces[spot.zone or spot.region, spot.instance_type].usd_per_hour
+        return min(prices) if prices else float(spot.price_usd_per_hour)
 
     def boot_seconds(self, name: str) -> float:
         return self.boot.draw(Random(f"{self.seed} boot {name}"))
@@ -120,7 +130,9 @@ def _traces(start_seconds: float, seed: int, data: Path | None) -> tuple[dict[tu
         if offer.cloud != "aws" or offer.arch.value != "x86_64" or offer.market is Market.ON_DEMAND:
             continue
         gpu, name = bool(offer.gpus), offer.instance_type
-        site = sites[gpu] or [_made(f"{seed} {name} {zone}", *means) for zone, means in zip(ZONES, _means(gpu), strict=True)]
+        site = sites[gpu] or [
+            _made(f"{seed} {name} {zone}", *means) for zone, means in zip(ZONES, _means(gpu), strict=True)
+        ]
         steps = int(SHOWN_SECONDS / STEP_SECONDS)
         usual = sum(sum(prices) / len(prices) for _, prices in site) / len(site)
         start = _number(f"{seed} {name}") % (len(site[0][0]) - steps)
