@@ -91,7 +91,7 @@ class RunSubmitted(Fact, frozen=True, kw_only=True):
         None  # id of the backfill it belongs to; at most `backfill_at_once` of them run at once
     )
     backfill_at_once: int | None = None
-    group: str | None = None  # a day of a backfill, objects that arrived: what its end starts belongs to it too
+    group: str | None = None  # a day of a backfill, arrived objects: what its end starts belongs to it too
 
 
 class RunPlanned(Fact, frozen=True, kw_only=True):
@@ -217,6 +217,7 @@ class AttemptEnded(Fact, frozen=True, kw_only=True):
     receipt: Receipt
     cost_usd: str | None = None  # decimal; what the machine charged for it; "0" on an own machine
     cost_reason: str = ""
+    gone_at_seconds: float | None = None  # its machine had ended by then; None: it is still to be given back
 
 
 class MachineReleased(Fact, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ def _slot_skipped(state: JobState, fact: f.SlotSkipped) -> JobState:
 
 def _with_slot(state: JobState, slot_seconds: float) -> JobState:
     newest = max(slot_seconds, state.last_slot_seconds or slot_seconds)
-    return replace(state, last_slot_seconds=newest, slots=(*state.slots, slot_seconds)[-SLOTS_KEPT:])
+    slots = state.slots if slot_seconds in state.slots else (*state.slots, slot_seconds)[-SLOTS_KEPT:]
+    return replace(state, last_slot_seconds=newest, slots=slots)
 
 
 def _objects_arrived(state: JobState, fact: f.ObjectsArrived) -> JobState:

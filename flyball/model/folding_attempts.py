@@ -164,12 +164,14 @@ def _attempt_ended(draft: Draft, fact: f.AttemptEnded) -> None:
             reason=receipt.exit_cause,
             wall_seconds=receipt.wall_seconds,
             command_ended_at_seconds=receipt.ended_at_seconds,
+            gone_at_seconds=fact.gone_at_seconds,
         )
 
 
 def leave(
     draft: Draft, run: LiveRun, live: LiveAttempt, outcome: Outcome, *, at_seconds: float, reason: str,
     wall_seconds: float | None = None, command_ended_at_seconds: float | None = None,
+    gone_at_seconds: float | None = None,
 ) -> None:  # fmt: skip
     tried = _tried(live, outcome, at_seconds, reason)
     draft.writable("runs")[run.run_id] = replace(run, live=None, tried=(*run.tried, tried), held=None)
@@ -192,7 +194,9 @@ def leave(
         wall_seconds=wall_seconds,
         asked=run.spec.size,
         command_ended_at_seconds=command_ended_at_seconds,
-        gone_at_seconds=_gone_at(live, outcome, command_ended_at_seconds),
+        gone_at_seconds=_gone_at(live, outcome, command_ended_at_seconds)
+        if gone_at_seconds is None
+        else gone_at_seconds,
         useful_seconds=_useful_seconds(run, live, at_seconds),
     )
 

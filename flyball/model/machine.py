@@ -69,6 +69,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     launched_at_seconds: float | None = None
     started_at_seconds: float | None = None  # of the command
     ended_at_seconds: float | None = None
+    gone_at_seconds: float | None = None  # of the machine itself: it costs nothing since; None: it is there
     outcome: Outcome | None = None  # when it ended
     receipt: Receipt | None = None  # the wrapper's, if it could still tell
     notice_ends_at_seconds: float | None = None  # the provider will take it away then

@@ -22,6 +22,9 @@ MICROSECONDS_PER_HOUR = 3_600_000_000
 
 def charge_of(command: GiveBack, known: Known, released_at_seconds: float) -> Charge:
     """From its launch until it was given back or taken away, at the price of its zone and market then."""
+    machine = command.machine
+    if machine is not None and machine.gone_at_seconds is not None:  # it ended itself, or was taken away
+        released_at_seconds = min(released_at_seconds, machine.gone_at_seconds)
     if command.left is not None:
         return _of_attempt(command, command.left, known, released_at_seconds)
     if command.host is not None:

@@ -32,7 +32,7 @@ class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
     host: Host | None = None  # it is one; or, with `left`, that attempt was on it
     leaving_together: int = 1  # attempts that leave that host now
     zombie_since_seconds: float | None = None
-    machine: Machine | None = None  # of a zombie, as it is listed
+    machine: Machine | None = None  # as it is listed, if it is
 
 
 Command = StartAttempt | StartHost | StopAttempts | GiveBack

@@ -77,7 +77,9 @@ def _of_attempt(
     if notice is not None and (live.notice_ends_at_seconds is None or notice < live.notice_ends_at_seconds):
         yield NoticeReceived(at_seconds=now_seconds, **name, ends_at_seconds=notice)
     if machine.stage is Stage.ENDED:
-        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=_receipt(live, machine, now_seconds))
+        receipt = _receipt(live, machine, now_seconds)
+        gone_at = machine.gone_at_seconds
+        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=receipt, gone_at_seconds=gone_at)
     elif live.started_at_seconds is None and machine.started_at_seconds is None:
         yield from _overdue_start(run, live, known, now_seconds)
 

@@ -100,7 +100,7 @@ class Held:
             self._seen, self._seen_from, self._seen_until = None, as_of, as_of
             return None
         self._seen = self._shown(as_of, rng)
-        ahead = (self.started_at, self.command_ended_at, self.notice_at, gone_without_trace)
+        ahead = (self.started_at, self.command_ended_at, self.notice_at, self.gone_at, gone_without_trace)
         until = min(at for at in (*ahead, NEVER) if at > as_of)
         if self._seen.progress is not None and self._seen.stage is Stage.RUNNING:
             assert self.course is not None
@@ -111,7 +111,7 @@ class Held:
         return self._seen
 
     def _shown(self, as_of: float, rng: Random | None) -> Machine:
-        order, ended_at = self.order, self.command_ended_at
+        order, ended_at, gone_at = self.order, self.command_ended_at, self.gone_at
         started = self.started_at <= min(as_of, ended_at) and self.started_at != NEVER
         ended = as_of >= ended_at
         notice = self.taken_at if self.notice_at <= as_of else None
@@ -130,6 +130,7 @@ class Held:
             launched_at_seconds=self.launched_at,
             started_at_seconds=self.started_at if started else None,
             ended_at_seconds=ended_at if ended else None,
+            gone_at_seconds=gone_at if gone_at <= as_of else None,
             outcome=outcome,
             receipt=receipt,
             notice_ends_at_seconds=notice,

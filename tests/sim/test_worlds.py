@@ -166,6 +166,8 @@ def test_the_budget_of_a_run_is_overspent_by_one_attempt_at_most():
     )
     assert world.run() == []
     spent = sum(bill.nano_usd for bill in world.clouds["sim"].bills().values()) / 1e9
-    dearest = max(float(offer.price_usd_per_hour) for offer in offers("sim") if offer.market is Market.ON_DEMAND)
+    dearest = max(
+        float(offer.price_usd_per_hour) for offer in offers("sim") if offer.market is Market.ON_DEMAND
+    )
     assert 0.2 <= spent <= 0.2 + 1.2 * dearest
     assert result_of(world).result is f.RunResult.FAILED

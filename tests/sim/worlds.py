@@ -9,17 +9,32 @@ from random import Random
 
 import msgspec
 from invariants import Watch
+from msgspec.structs import replace
 from stage import Crash, JumpyClock, Port, WatchedProvider
+from verdict import verdict
 
 from flyball.engine.governor import Governor, Ticked
 from flyball.model import facts as f
-from flyball.model.ceilings import Ceilings
+from flyball.model.ceilings import Budget, Ceilings, Quota, Slots
 from flyball.model.job import Features, RunSpec
 from flyball.model.offers import OfferTable
 from flyball.model.plan import Forecast, Plan, Quantiles
 from flyball.model.resource import Arch, Market, Offer, Size
 from flyball.model.snapshot import Snapshot
-from flyball.model.spec import Goal, Holding, JobSpec, Patience, SizeAsk, SpotAsk, SuccessRules, Tenacity
+from flyball.model.spec import (
+    After,
+    CatchUp,
+    Goal,
+    Holding,
+    JobSpec,
+    Overlap,
+    Patience,
+    Schedule,
+    SizeAsk,
+    SpotAsk,
+    SuccessRules,
+    Tenacity,
+)
 from flyball.model.units import GIB
 from flyball.policy.known import Known, Supply, Usual
 from flyball.ports.clock import FakeClock
@@ -31,6 +46,7 @@ from flyball.sim.held import Past
 from flyball.sim.truth import How, Truth, Try
 from flyball.sim.weather import Rates, Weather
 
+SMALL_JOB = "job2"
 TYPES = {"m6i.large": (2, 8, "0.096"), "m6i.xlarge": (4, 16, "0.192"), "r6i.2xlarge": (8, 64, "0.504")}
 
 
@@ -49,6 +65,20 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates = Rates()
     quotas: Quotas = Quotas()
     cancel_rate: float = 0.1
+    schedules: int = 0  # jobs that start by themselves, the second after the first
+    ceilings: Ceilings = Ceilings()
+
+    @property
+    def exact(self) -> bool:
+        """Whether governors see everything in time, so that charges have to be right to the second."""
+        faults = self.faults
+        blind = (
+            faults.throttle_rate
+            + faults.lost_answer_rate
+            + faults.vanish_per_hour
+            + faults.listing_lag_seconds
+        )
+        return not (self.crash_rate or self.between_rate or self.slow_rate or self.jump_seconds or blind)
 
     @classmethod
     def of(cls, rng: Random) -> Chances:
@@ -86,6 +116,8 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
                 on_demand_refusal_rate=some(0.3),
             ),
             quotas=Quotas(machines_max=rng.choice((None, None, 3)), vcpus_max=rng.choice((None, 16))),
+            schedules=rng.choice((0, 0, 1, 2)),
+            ceilings=_some_ceilings(rng),
         )
 
 
@@ -99,16 +131,19 @@ class World:
         self.paper = self.papers.keep(Paper(command=("work",)))
         self.broken: list[str] = []
         self.store = store or MemoryStore()
-        self.ceilings = Ceilings(zombie_grace_seconds=120.0, lease_seconds=900.0)
+        self.ceilings = self.chances.ceilings
         self.truths: dict[str, Truth] = {}
+        self.timed: dict[str, JobSpec] = {}  # jobs that start by themselves
         self.clouds = {name: self._cloud(name) for name in ("sim", "other")[: self.chances.clouds]}
         self.providers = {n: WatchedProvider(c, self.store, self.broken) for n, c in self.clouds.items()}
         self.clocks = [JumpyClock(self.clock) for _ in range(self.chances.governors)]
         self.governors: list[Governor | None] = [None] * self.chances.governors
         self.down_until = [0.0] * self.chances.governors
         self.stormy, self.ticking = True, False
+        self.calm_since_seconds = float("inf")
         self.crashes = self.ticks = self.conflicts = 0
         self.cancels: list[tuple[float, str]] = []
+        self.plan: Callable[[RunSpec], Plan] = plan_of
         self.watch = Watch(self)
         self.around: Callable[[str, str], None] | None = None  # beside what the chances bring
         self._submit()
@@ -119,7 +154,7 @@ class World:
         chances, start = self.chances, self.clock.now_seconds()
         return SimCloud(
             clock=self.clock,
-            truth_of=lambda order: self.truths[order.run_id],
+            truth_of=lambda order: self.truth(order.run_id, order.job),
             offers=offers(name),
             weather=Weather(seed=self.seed, rates=chances.rates, start_seconds=start),
             faults=chances.faults,
@@ -133,10 +168,28 @@ class World:
         now = self.clock.now_seconds()
         for n in range(self.chances.runs):
             spec = self._job(f"job{n % 3}")
-            truth = self._truth(spec)
-            self.submit(f"r{n}", spec, truth, at_seconds=now)
+            self.submit(f"r{n}", spec, self._truth(self.rng, spec), at_seconds=now)
             if self.rng.random() < self.chances.cancel_rate:
                 self.cancels.append((now + self.rng.uniform(0, 5000), f"r{n}"))
+        for n in range(self.chances.schedules):
+            every = Schedule(
+                every_seconds=self.rng.choice((900.0, 3000.0)), catch_up=self.rng.choice(list(CatchUp))
+            )
+            after = After(jobs=("timed0",), even_failed=self.rng.random() < 0.5)
+            spec = replace(
+                self._job(f"timed{n}"),
+                schedule=every if n == 0 else None,
+                after=after if n else None,
+                overlap=self.rng.choice(list(Overlap)),
+            )
+            self.timed[spec.name] = spec
+            self.store.append([f.JobApplied(at_seconds=now, spec=spec)])
+
+    def truth(self, run_id: str, job: str) -> Truth:
+        """Of runs that were started by schedules, made when they are launched."""
+        if run_id not in self.truths:
+            self.truths[run_id] = self._truth(Random(f"{self.seed} {run_id}"), self.timed[job])
+        return self.truths[run_id]
 
     def submit(self, run_id: str, spec: JobSpec, truth: Truth, *, at_seconds: float) -> None:
         self.truths[run_id] = truth
@@ -154,7 +207,7 @@ class World:
 
     def _job(self, name: str) -> JobSpec:
         rng = self.rng
-        memory = rng.choice((None, 2 * GIB, 8 * GIB))
+        memory = None if name == SMALL_JOB else rng.choice((None, 2 * GIB, 8 * GIB))
         return JobSpec(
             name=name,
             command=("work",),
@@ -181,8 +234,8 @@ class World:
             holding=Holding(runs_at_once=rng.choice((None, None, 1)), priority=rng.choice((0, 0, 5))),
         )
 
-    def _truth(self, spec: JobSpec) -> Truth:
-        rng = self.rng
+    def _truth(self, rng: Random, spec: JobSpec) -> Truth:
+        """Only what has a time-out may hang. Those called job2 are small."""
         endless = [How.HANGS, How.STALLS] if spec.patience.run_seconds is not None else []
         tries = tuple(
             Try(
@@ -194,12 +247,13 @@ class World:
             )
             for _ in range(rng.choice((0, 0, 1, 2)))
         )
+        small = spec.name == SMALL_JOB
         return Truth(
-            waiting_seconds=rng.choice((0.0, 100.0)),
-            serial_seconds=rng.choice((30.0, 600.0, 3600.0)) * rng.uniform(0.5, 1.5),
-            parallel_core_seconds=rng.choice((0.0, 2000.0)),
+            waiting_seconds=rng.choice((0.0, 100.0)) if not small else 10.0,
+            serial_seconds=20.0 if small else rng.choice((30.0, 600.0, 3600.0)) * rng.uniform(0.5, 1.5),
+            parallel_core_seconds=0.0 if small else rng.choice((0.0, 2000.0)),
             cores=4.0,
-            memory_bytes=int(rng.choice((0.5, 3.0, 20.0)) * GIB),
+            memory_bytes=int((0.5 if small else rng.choice((0.5, 3.0, 20.0))) * GIB),
             tries=tries,
             checkpoint_every_seconds=rng.choice((None, 120.0)),
             progress_every_seconds=rng.choice((None, 60.0)),
@@ -212,7 +266,7 @@ class World:
             name: Supply(name=name, capabilities=cloud.capabilities, offers=OfferTable.of(offers(name)))
             for name, cloud in self.clouds.items()
         }
-        return Known(supplies=supplies, plan=_plan, usual=lambda _: Usual(), ceilings=self.ceilings)
+        return Known(supplies=supplies, plan=self.plan, usual=lambda _: Usual(), ceilings=self.ceilings)
 
     def run(self, *, patience_seconds: float = 4 * 86_400.0) -> list[str]:
         """What was broken, in words."""
@@ -225,7 +279,7 @@ class World:
             self.step()
         for _ in range(3):
             self.step()
-        return [*self.broken, *self.watch.at_the_end()]
+        return [*self.broken, *verdict(self)]
 
     def _busy(self) -> bool:
         self.watch.follow()
@@ -233,7 +287,12 @@ class World:
         return alive or self.watch.snapshot.busy or bool(self.cancels)
 
     def _calm(self) -> None:
-        self.stormy = False
+        self.stormy, self.calm_since_seconds = False, self.clock.now_seconds()
+        self.ceilings = Ceilings()
+        now = self.clock.now_seconds()
+        removed = [f.JobRemoved(at_seconds=now, job=f"timed{n}") for n in range(self.chances.schedules)]
+        if removed:
+            self.store.append(removed)
         for cloud in self.clouds.values():
             faults = Faults(listing_lag_seconds=self.chances.faults.listing_lag_seconds)
             cloud.change(faults=faults, weather=Weather(rates=Rates(interruptions_per_hour=0.0)))
@@ -272,7 +331,6 @@ class World:
             return None
         governor = self.governors[index] or self._born(index)
         self.governors[index] = governor
-        self.watch.snapshot_before(index)
         try:
             ticked = governor.tick()
         except Crash:
@@ -340,11 +398,25 @@ def offers(cloud: str) -> list[Offer]:
     ]
 
 
-def _plan(run: RunSpec) -> Plan:
-    hour = Quantiles(p50=900.0, p90=2000.0, p99=4000.0)
+def _some_ceilings(rng: Random) -> Ceilings:
+    return Ceilings(
+        usd_per_hour_max=rng.choice((None, None, 0.6)),
+        launches_per_hour_max=rng.choice((2000, 6)),
+        slots=rng.choice(
+            ((), (Slots(runs_max=2),), (Slots(job="job0", runs_max=1), Slots(provider="sim", runs_max=3)))
+        ),
+        quotas=rng.choice(((), (Quota(provider="sim", machines_max=2),))),
+        budgets=rng.choice(((), (), (Budget(job="job1", usd_per_month=0.1),))),
+    )
+
+
+def plan_of(run: RunSpec) -> Plan:
+    wall = Quantiles(p50=900.0, p90=2000.0, p99=4000.0)
+    if run.job == SMALL_JOB:
+        wall = Quantiles(p50=30.0, p90=35.0, p99=40.0)
     return Plan(
         job=run.job,
-        size=Size(cpu_cores=1.0, memory_bytes=4 * GIB),
-        forecast=Forecast(runs=5, wall_seconds=hour, cpu_core_seconds=hour),
+        size=Size(cpu_cores=1.0, memory_bytes=(1 if run.job == SMALL_JOB else 4) * GIB),
+        forecast=Forecast(runs=5, wall_seconds=wall, cpu_core_seconds=wall),
         reasons=(),
     )
