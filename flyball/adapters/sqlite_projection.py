@@ -68,12 +68,11 @@ def project(db: sqlite3.Connection, facts: Iterable[AnyFact], path: Path) -> Non
         if isinstance(fact, JobRenamed):
             touched.update(dict.fromkeys(_rename(db, fact)))
             continue
-        if not isinstance(fact, ROW_FACTS):
-            continue  # what a run waited for, how far it got: told by its facts, not by its rows
-        run_id, first = run_id_of(fact), first_of_run(fact)
+        first = first_of_run(fact)
         if first is not None:
             _name_run(db, first.run.run_id, first.run.job)
-        if run_id is not None:
+        # What a run waited for and how far it got is told by its facts, not by its rows.
+        elif isinstance(fact, ROW_FACTS) and (run_id := run_id_of(fact)) is not None:
             touched[run_id] = None
     for run_id in touched:
         _write_rows(db, run_id, run_state(db, run_id, path))

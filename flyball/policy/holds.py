@@ -117,6 +117,8 @@ class Room:
 
     def _slots_refusal(self, run: LiveRun, provider: str | None) -> Refusal | None:
         """Rules about that provider; None: those about no provider in particular."""
+        if not self._ceilings.slots:
+            return None
         for slots, taken in zip(self._ceilings.slots, self._tally.in_slot, strict=True):
             if (
                 slots.provider == provider
