@@ -46,11 +46,12 @@ def place(
         if kind is not None:
             stall.turned_away[kind] = picked
         return picked
-    return Placed(facts=(_planned(errand, picked, now_seconds),))
+    return Placed(facts=(_planned(errand, picked, known, now_seconds),))
 
 
-def _planned(errand: Errand, picked: Picked, now_seconds: float) -> AttemptPlanned:
+def _planned(errand: Errand, picked: Picked, known: Known, now_seconds: float) -> AttemptPlanned:
     offer, sized = picked.candidate.choice.offer, errand.sized[picked.candidate.provider]
+    shared = known.supplies[picked.candidate.provider].capabilities.shared_machine is not None
     return AttemptPlanned(
         at_seconds=now_seconds,
         run_id=errand.run.run_id,
@@ -59,7 +60,8 @@ def _planned(errand: Errand, picked: Picked, now_seconds: float) -> AttemptPlann
         offer=offer,
         size=sized.size,
         limits=errand.limits(
-            picked.candidate.provider, machine_bytes=usable_memory_bytes(offer.memory_bytes)
+            picked.candidate.provider,
+            machine_bytes=None if shared else usable_memory_bytes(offer.memory_bytes),
         ),
         reason=f"{errand.step.reason}; {picked.reason}; {sized.reason}",
         refused=picked.refused,
