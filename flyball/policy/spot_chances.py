@@ -23,10 +23,11 @@ LIFE_SECONDS_ASSUMED = 7200.0
 GAP_SECONDS_ASSUMED = 3600.0
 SPELLS_ASSUMED = 1.0
 
-# Old capacity ends less often than new (short spells are many, and some places are steady): the rate at each age, as a
-# share of the mean, that is believed as if two ends had been seen at each age.
-SHAPE_ASSUMED = (2.0, 1.4, 0.9, 0.6, 0.4)
-SHAPE_ENDS = 2.0
+# Rates rise or fall with age as in Weibull lifetimes of these shapes: 1 is memoryless, below it old capacity ends less often
+# than new, above it capacity wears out. What was seen says how much each is believed; each age's own rate then leans on
+# the mean of them as if so many ends had been seen at it.
+SHAPES = (1.5, 1.0, 0.75, 0.5, 0.25)
+SHAPE_ENDS = 3.0
 ZONE_ENDS = 2.0  # so many ends make a zone's own rate weigh as much as that of all zones
 
 ALIKE = 0.5  # in logarithms: what one more end changes when two had been seen
@@ -64,7 +65,14 @@ def chances(
     zones = {z: _with_present(memory.zones.get(z, NOTHING_SEEN), now_seconds) for z in price_shares}
     all_zones = [z.up_spells for z in zones.values()]
     pooled = rates(all_zones, mean_seconds=prior.life_seconds, prior_spells=prior.spells)
-    each = {name: _leaning(z.up_spells, pooled) for name, z in zones.items()} if len(zones) > 1 else {}
+    each = (
+        {
+            name: _leaning(z.up_spells.seconds, z.up_spells.ends, pooled, weight=ZONE_ENDS)
+            for name, z in zones.items()
+        }
+        if len(zones) > 1
+        else {}
+    )
     each = each or dict.fromkeys(zones, pooled)
     weights = _taken(zones, price_shares, each)
     site = _with_present(memory.site, now_seconds).down_spells
@@ -89,17 +97,26 @@ def alike(one: Chances, other: Chances) -> bool:
 
 
 def rates(spells: Sequence[Spells], *, mean_seconds: float, prior_spells: float) -> Rates:
-    """Expected rate at each age: gamma posteriors, each age leaning on the mean over all ages.
+    """Expected rate at each age: gamma posteriors under each shape, and each age leaning on their mean.
 
     A spell that has not ended counts with its seconds, so nothing is biased by stopping to look.
     """
     seconds = [sum(s.seconds[age] for s in spells) for age in range(AGES)]
     ends = [sum(s.ends[age] for s in spells) for age in range(AGES)]
-    mean = (sum(ends) + prior_spells) / (sum(seconds) + prior_spells * mean_seconds)
-    return tuple(
-        (e + SHAPE_ENDS) / (s + SHAPE_ENDS / (mean * share))
-        for e, s, share in zip(ends, seconds, SHAPE_ASSUMED, strict=True)
-    )
+    typical = age_bin(mean_seconds)
+    events, beliefs, curves = sum(ends) + prior_spells, [], []
+    for shape in SHAPES:
+        curve = [4.0 ** ((age - typical) * (shape - 1.0)) for age in range(AGES)]
+        exposed = sum(s * c for s, c in zip(seconds, curve, strict=True)) + prior_spells * mean_seconds
+        beliefs.append(
+            sum(e * math.log(c) for e, c in zip(ends, curve, strict=True)) - events * math.log(exposed)
+        )
+        curves.append([c * events / exposed for c in curve])
+    weights = [math.exp(belief - max(beliefs)) for belief in beliefs]
+    expected = [
+        sum(w * c[age] for w, c in zip(weights, curves, strict=True)) / sum(weights) for age in range(AGES)
+    ]
+    return _leaning(seconds, ends, expected, weight=SHAPE_ENDS)
 
 
 def life_left_seconds(ends: Rates, age_seconds: float) -> float:
@@ -126,11 +143,9 @@ def chance_up(zone: ZoneMemory, *, prior: Prior, now_seconds: float) -> float:
     return share + (zone.up - share) * kept
 
 
-def _leaning(spells: Spells, on: Rates) -> Rates:
-    return tuple(
-        (e + ZONE_ENDS) / (s + ZONE_ENDS / rate)
-        for e, s, rate in zip(spells.ends, spells.seconds, on, strict=True)
-    )
+def _leaning(seconds: Sequence[float], ends: Sequence[float], on: Sequence[float], *, weight: float) -> Rates:
+    """Mean of the gamma posterior when the rates `on` are believed as if `weight` ends had been seen."""
+    return tuple((e + weight) / (s + weight / rate) for e, s, rate in zip(ends, seconds, on, strict=True))
 
 
 def _with_present(zone: ZoneMemory, now_seconds: float) -> ZoneMemory:

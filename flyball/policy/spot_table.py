@@ -11,6 +11,7 @@ run answers at once.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,28 +38,28 @@ ROWS = 8 * AGES
 class Table:
     """Costs for one run: `costs(left, slack)` gives one number for each row."""
 
-    __slots__ = ("_layers", "_left_top", "_slack_max", "_step", "_values")
+    __slots__ = ("_layers", "_left_top", "_slacks", "_step", "_values")
 
-    def __init__(self, values: Any, *, left_seconds: float, slack_max_seconds: float) -> None:
+    def __init__(self, values: Any, *, left_seconds: float, slacks: list[float]) -> None:
         self._values = values  # layer, row, slack; the last layer is now
         self._layers = len(values)
         self._left_top = left_seconds
         self._step = left_seconds / STEPS
-        self._slack_max = slack_max_seconds
+        self._slacks = slacks
 
     def covers(self, left_seconds: float, slack_seconds: float) -> bool:
         lowest = self._left_top - (self._layers - 1) * self._step
         return (
             lowest - 1e-6 <= left_seconds <= self._left_top + 1e-6
-            and slack_seconds <= self._slack_max * (1 + 1e-9) + 1e-6
+            and slack_seconds <= self._slacks[-1] * (1 + 1e-9) + 1e-6
         )
 
     def costs(self, left_seconds: float, slack_seconds: float) -> list[float]:
         """Linear between layers and slacks; clipped to the table."""
         y = min(max(self._layers - 1 - (self._left_top - left_seconds) / self._step, 0.0), self._layers - 1.0)
-        x = (SLACKS - 1) * math.sqrt(min(max(slack_seconds / self._slack_max, 0.0), 1.0))
-        low, j = min(int(y), self._layers - 2), min(int(x), SLACKS - 2)
-        at, high = self._slack_max * (j / (SLACKS - 1)) ** 2, self._slack_max * ((j + 1) / (SLACKS - 1)) ** 2
+        j = min(max(bisect_right(self._slacks, slack_seconds + 1e-6) - 1, 0), SLACKS - 2)
+        low = min(int(y), self._layers - 2)
+        at, high = self._slacks[j], self._slacks[j + 1]
         v, u = y - low, min(max((slack_seconds - at) / (high - at), 0.0), 1.0)
         four = self._values[low : low + 2, :, j : j + 2]
         flat = four[0] * (1.0 - v) + four[1] * v
@@ -75,12 +76,23 @@ def tables(
     late_seconds: float = 0.0,
 ) -> list[Table]:
     """One table for each of the runs, which share the time left; `slack_max_seconds` is the largest of their slacks."""
-    slack_max = max(slack_max_seconds, 3.0 * changeover_seconds, 1.0)
-    values = _Backward(chances, left_seconds, slack_max, changeover_seconds, late_seconds).solved()
-    return [
-        Table(values[:, b], left_seconds=left_seconds, slack_max_seconds=slack_max)
-        for b in range(len(chances))
-    ]
+    backward = _Backward(chances, left_seconds, slack_max_seconds, changeover_seconds, late_seconds)
+    values, slacks = backward.solved(), backward.slack.tolist()
+    return [Table(values[:, b], left_seconds=left_seconds, slacks=slacks) for b in range(len(chances))]
+
+
+def _slack_grid(slack_max: float, changeover: float, launches_from: float) -> Array:
+    """Slacks in seconds: the changeover and the least for a launch are on the grid, since costs jump there."""
+    import numpy as np
+
+    near = (
+        [0.0, 0.5 * changeover, changeover, 0.5 * (changeover + launches_from)]
+        if changeover >= 1.0
+        else [0.0]
+    )
+    launches_from = max(launches_from, 1.0)
+    far = np.linspace(0.0, 1.0, SLACKS - len(near)) ** 2
+    return np.concatenate([near, launches_from + max(slack_max - launches_from, launches_from) * far])
 
 
 class _Shift:
@@ -132,7 +144,8 @@ class _Backward:
         self.np = np
         self.changeover = changeover
         self.step = left / STEPS
-        self.slack = slack_max * (np.arange(SLACKS) / (SLACKS - 1)) ** 2
+        launches_from = 2 * changeover + late
+        self.slack = _slack_grid(slack_max, changeover, launches_from)
         site = np.array([[*c.ends, *c.returns] for c in chances])
         own = np.array([c.ends for c in chances])
         self.price = np.array([c.price for c in chances])[:, None, None]
@@ -147,7 +160,7 @@ class _Backward:
         self.by_half_changeover = _Shift(self.slack, changeover / 2)
         self.pause = np.clip(self.slack - changeover, 0.0, self.step)
         self.by_half_pause = _Shift(self.slack, self.pause / 2)
-        self.may_launch = self.slack >= 2 * changeover + late - 1e-6
+        self.may_launch = self.slack >= launches_from - 1e-6
 
     def solved(self) -> Any:
         """Costs of the kept layers: layer, run, row, slack."""
