@@ -9,6 +9,7 @@ HOME/runs/ATTEMPT/       made by the one process that may run it, and never remo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -261,7 +262,13 @@ class MachineFolders:
             return
         finally:
             self._known.pop(attempt_id, None)
-        shutil.rmtree(gone, ignore_errors=True)
+        for name in (MACHINE, LOCK):  # nearly always all there is
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(gone, name))
+        try:
+            os.rmdir(gone)
+        except OSError:
+            shutil.rmtree(gone, ignore_errors=True)
 
     def all(self) -> Mapping[str, MachineFolder]:
         """Every launch that has not been given back. Raises: OSError."""

@@ -66,8 +66,10 @@ def claim(machine: str, folder: str) -> bool:
     except OSError:
         os.close(lock)
         return False
-    os.ftruncate(lock, 0)
-    os.write(lock, b"%d" % os.getpid())
+    try:
+        os.write(lock, b"%d" % os.getpid())
+    except OSError:
+        pass  # a full disk: then nobody can wake us, and we look by ourselves
     return True
 
 

@@ -18,9 +18,12 @@ def write_intent(folder: str, intent: dict[str, Any]) -> None:
     _replace(os.path.join(folder, INTENT), intent, durable=False)
 
 
-def write_outcome(folder: str, receipt: dict[str, Any]) -> None:
-    """Leaves outcome.json whole or not at all, durable when this returns. Raises OSError."""
-    _replace(os.path.join(folder, OUTCOME), receipt, durable=True)
+def write_outcome(folder: str, receipt: dict[str, Any], *, durable: bool = True) -> None:
+    """Leaves outcome.json whole or not at all, durable when this returns. Raises OSError.
+
+    Without `durable` a power cut within seconds may lose it, and the attempt then counts as lost.
+    """
+    _replace(os.path.join(folder, OUTCOME), receipt, durable=durable)
 
 
 def close_once(folder: str, receipt: dict[str, Any]) -> dict[str, Any]:

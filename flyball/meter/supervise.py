@@ -343,7 +343,9 @@ class _Attempt:
         self.measurement.close()
         if self.keeper:
             result = self.keeper.judged(result)
-        self._record(lambda: record.write_outcome(self.order.folder, result))
+        # Where somebody waits for the outcome and runs it again if it is lost: two syncs take longer than that would.
+        durable = self.keeper is None or wall >= BRIEF_SECONDS
+        self._record(lambda: record.write_outcome(self.order.folder, result, durable=durable))
         result["stdout_ends_line"] = self.streams.stdout_ends_line
         if self.record_error:
             result["record_error"] = self.record_error
@@ -369,6 +371,7 @@ class _Attempt:
         self.record_error = self.record_error or str(error)
 
 
+BRIEF_SECONDS = 1.0
 HELD_SECONDS = 0.5  # how long a silent pipe that a stranger holds open is waited for
 
 
