@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     home: str | None = None
     tags: dict[str, str] = {}
     plan: PlanSettings = PlanSettings()
+    # Definitions are read by app/jobs_file.py, and only where they are needed: a run must start at once.
+    job: Any = ()
+    governor: Any = None
+    alerts: Any = None
 
 
 def home_folder(settings: Settings, env: dict[str, str]) -> Path:

@@ -183,7 +183,7 @@ def _value(text: str, field: _Field, expression: str) -> int:
 
 
 def _bad(part: str, field: _Field, expression: str, why: str) -> InputError:
-    return InputError(f"{expression!r}: {part!r} is not a {field.name}", why=why)
+    return InputError(f"{expression!r}: {part!r} does not do for the {field.name}", why=why)
 
 
 def _local_day(zone: ZoneInfo, at_seconds: float) -> date:
