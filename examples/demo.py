@@ -68,6 +68,39 @@ def index(files: list[Path], percent: int, *options: str) -> None:
     flyball("run", "--name", "index-python", "--input", f"@{listed}", *options, "--", *command)
 
 
+JOBS = """\
+[[job]]
+name = "index-python"
+command = "python examples/index_python.py .demo/files-020.txt --output .demo/index.parquet"
+inputs = ["@.demo/files-020.txt"]
+outputs = [".demo/index.parquet"]      # without it, exit code 0 is not a success
+workdir = ".."
+schedule = "0 6 * * *"
+deadline = "2h"
+retries = 1
+
+[[job]]
+name = "most-imported"
+command = "python examples/most_imported.py .demo/index.parquet --output .demo/most-imported.csv"
+outputs = [".demo/most-imported.csv"]
+workdir = ".."
+after = ["index-python"]
+"""
+
+
+def govern() -> None:
+    say("The same job under the governor: every morning at six, and another job after it.")
+    (FOLDER / "flyball.toml").write_text(JOBS)
+    print(JOBS, flush=True)
+    definitions = f"{FOLDER.name}/flyball.toml"
+    flyball("apply", definitions)
+    say("Nobody waits for the morning: it is submitted by hand, and flyball up runs what there is to run.")
+    flyball("submit", "index-python")
+    flyball("up", "--until-idle", "-f", definitions)
+    flyball("ps", "--all")
+    flyball("costs", "--by", "job")
+
+
 def main() -> int:
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
@@ -96,6 +129,7 @@ def main() -> int:
     say("Where the next run over all files would be cheapest (prices from the built-in catalogue):")
     flyball("plan", "index-python", "--input", f"@{FOLDER.name}/files-100.txt")
     flyball("report", "index-python", "-o", f"{FOLDER.name}/report.html")
+    govern()
     say(
         f"Done in {time.monotonic() - started:.0f} s. The page {FOLDER.name}/report.html shows the same in pictures; try: flyball doctor"
     )
