@@ -13,6 +13,7 @@ from flyball.model.units import show_usd
 from flyball.policy.failover_errand import Errand, Stall
 from flyball.policy.failover_market import Pool, Terms, weigh
 from flyball.policy.failover_ranked import Candidate, Ladder, blocked_by_cost, by_cost
+from flyball.policy.failover_refusals import SOLD_OUT
 from flyball.policy.holds import Refusal, Room
 from flyball.policy.next_step import Waiting
 
@@ -183,7 +184,7 @@ def _patient(
     on_demand_seconds = errand.seconds(bought)
     longest = terms.spot_seconds_max(on_demand_seconds) / (errand.slow or 1.0)
     refused = blocked_by_cost(ladders, market=Market.SPOT, seconds_max=longest)
-    cheaper = [c for c in islice(refused, POOLS_WEIGHED) if c.usd < bought.usd]
+    cheaper = [c for c in islice(refused, POOLS_WEIGHED) if c.usd < bought.usd and _is_sold_out(c, stall)]
     if not cheaper:
         return None
     price = float(bought.choice.offer.price_usd_per_hour)
@@ -200,6 +201,13 @@ def _patient(
         return None
     why = "on demand would still be in time" if math.isfinite(terms.left_seconds) else "it is much cheaper"
     return Waiting(kind="spot", reason=f"no spot machine that fits is to be had; it waits for one, {why}")
+
+
+def _is_sold_out(candidate: Candidate, stall: Stall) -> bool:
+    """Its machines may come back; quotas and silent providers are nothing that patience is known to help with."""
+    offer = candidate.choice.offer
+    block = stall.refusals.why_blocked(candidate.provider, offer.offer_id, offer.market)
+    return block is not None and block.words in SOLD_OUT
 
 
 def _pool(candidate: Candidate, stall: Stall, bought: Candidate) -> Pool:

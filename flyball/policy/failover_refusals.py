@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NO_CAPACITY_SECONDS = (60.0, 1800.0)
 QUOTA_SECONDS = (120.0, 1800.0)  # of the provider's whole market: until machines are given back
 UNAVAILABLE_SECONDS = (30.0, 600.0)  # of the whole provider
+RECLAIMED = "lately without machines"
+SOLD_OUT = frozenset({"no_capacity", RECLAIMED})  # in words
 RECLAIMED_SECONDS = 300.0  # a pool that just took a machine away has none to give
 CROWDED_OFFERS = 3  # types refused in one zone and market: it is short of machines as a whole
 CROWDED_FACTOR = 1.2  # others that cost at most this much more are taken first
@@ -51,7 +53,7 @@ class Refusals:
         for key, seen in snapshot.spot.items():
             until = seen.last_at_seconds + RECLAIMED_SECONDS
             if seen.last_up is False and until > now_seconds and key not in snapshot.refusals:
-                self.offers[key] = Block(until_seconds=until, words="lately without machines")
+                self.offers[key] = Block(until_seconds=until, words=RECLAIMED)
         zones = Counter(_zone_of(key) for key, block in self.offers.items() if block.words == "no_capacity")
         self.crowded = {zone for zone, refused in zones.items() if refused >= CROWDED_OFFERS}
         every = [*self.offers.values(), *self.markets.values(), *self.providers.values()]
