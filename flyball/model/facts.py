@@ -249,6 +249,7 @@ class HostEnding(Fact, frozen=True, kw_only=True):
 
     host_id: str
     reason: str
+    gone_at_seconds: float | None = None  # it had ended by then; None: it is still to be given back
 
 
 # The world

@@ -330,7 +330,10 @@ def _host_launched(host: Host, fact: f.HostLaunched) -> Host:
 
 
 def _host_ending(host: Host, fact: f.HostEnding) -> Host:
-    return host if host.ending else replace(host, ending=fact.reason)
+    if host.ending:
+        return host
+    gone_at = host.missed_since_seconds if fact.gone_at_seconds is None else fact.gone_at_seconds
+    return replace(host, ending=fact.reason, missed_since_seconds=gone_at)
 
 
 ATTEMPT_FACTS: dict[type, Callable[[Draft, Any], None]] = {

@@ -77,9 +77,13 @@ def _of_attempt(
     if notice is not None and (live.notice_ends_at_seconds is None or notice < live.notice_ends_at_seconds):
         yield NoticeReceived(at_seconds=now_seconds, **name, ends_at_seconds=notice)
     if machine.stage is Stage.ENDED:
-        receipt = _receipt(live, machine, now_seconds)
-        gone_at = machine.gone_at_seconds
-        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=receipt, gone_at_seconds=gone_at)
+        yield AttemptEnded(
+            at_seconds=now_seconds,
+            run_id=run.run_id,
+            attempt_id=live.attempt_id,
+            receipt=_receipt(live, machine, now_seconds),
+            gone_at_seconds=machine.gone_at_seconds,
+        )
     elif live.started_at_seconds is None and machine.started_at_seconds is None:
         yield from _overdue_start(run, live, known, now_seconds)
 
@@ -123,7 +127,9 @@ def _missing(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) 
             outcome = live.stopping.outcome
         words = "taken away by its provider" if announced else "its machine is not to be found any more"
         receipt = receipt_without_wrapper(live, outcome, words, live.missed_since_seconds)
-        yield AttemptEnded(at_seconds=now_seconds, **name, receipt=receipt)
+        yield AttemptEnded(
+            at_seconds=now_seconds, run_id=run.run_id, attempt_id=live.attempt_id, receipt=receipt
+        )
 
 
 def _unanswered(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) -> Iterator[AnyFact]:
@@ -217,7 +223,12 @@ def _of_host(
     if host.ending is not None:
         return
     if machine is not None and (machine.stage is Stage.ENDED or machine.notice_ends_at_seconds is not None):
-        yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="taken away by its provider")
+        yield HostEnding(
+            at_seconds=now_seconds,
+            host_id=host_id,
+            reason="taken away by its provider",
+            gone_at_seconds=machine.gone_at_seconds,
+        )
     launched, capabilities = host.launched_at_seconds, known.supplies[host.planned.provider].capabilities
     starting = machine is not None and machine.stage is Stage.STARTING
     if starting and launched is not None and now_seconds - launched > capabilities.launch_seconds_max:
@@ -225,7 +236,10 @@ def _of_host(
     if machine is None and launched is not None:
         lag = capabilities.listing_lag_seconds
         if now_seconds - launched > max(lag, known.ceilings.lost_after_seconds):
-            yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="not to be found any more")
+            reason = "not to be found any more"
+            yield HostEnding(
+                at_seconds=now_seconds, host_id=host_id, reason=reason, gone_at_seconds=now_seconds
+            )
 
 
 def _zombies(
