@@ -125,9 +125,7 @@ class Room:
                 and taken >= slots.runs_max
                 and concerns(slots, run.job, run.run.tags)
             ):
-                return Refusal(
-                    kind="slots", reason=f"all {slots.runs_max} slots {_for_whom(slots)} are taken"
-                )
+                return Refusal(kind="slots", reason=f"all {slots.runs_max} slots{_for_whom(slots)} are taken")
         return None
 
     def _launches_refusal(self) -> Refusal | None:
@@ -232,7 +230,7 @@ def forced_provider(run: LiveRun, now_seconds: float) -> str | None:
 
 
 def _for_whom(slots: Slots) -> str:
-    parts = [f"of {slots.job}"] if slots.job is not None else []
-    parts += [f"of {slots.tag}"] if slots.tag is not None else []
-    parts += [f"on {slots.provider}"] if slots.provider is not None else []
-    return " ".join(parts) or "there are"
+    parts = [f" of {slots.job}"] if slots.job is not None else []
+    parts += [f" of {slots.tag}"] if slots.tag is not None else []
+    parts += [f" on {slots.provider}"] if slots.provider is not None else []
+    return "".join(parts)
