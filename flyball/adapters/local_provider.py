@@ -239,10 +239,11 @@ def _asked(order: Launch, folder: MachineFolder) -> dict[str, Any]:
 
 def _rules(order: Launch) -> dict[str, Any]:
     success = order.success
-    urls = [name for name in success.outputs if "://" in name]
+    outputs = [name.removeprefix("file://") for name in success.outputs]
+    urls = [name for name in outputs if "://" in name]
     check_urls = [sys.executable, "-c", URL_CHECK, ROOT, repr(time.time()), *urls]
     return {
-        "outputs": [name for name in success.outputs if "://" not in name],
+        "outputs": [name for name in outputs if "://" not in name],
         "check": success.check,
         "check_seconds": success.check_seconds,
         "rows": msgspec.to_builtins(success.rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -44,8 +45,8 @@ def _lines(path: str) -> int:
     try:
         with _opened(path) as file:
             return sum(1 for line in file if line.strip())
-    except EOFError as error:
-        raise CannotCount(f"{path}: it ends in the middle") from error
+    except (EOFError, zlib.error) as error:
+        raise CannotCount(f"{path}: it ends in the middle, or is damaged") from error
 
 
 def _csv_rows(path: str, delimiter: str) -> int:
@@ -55,7 +56,7 @@ def _csv_rows(path: str, delimiter: str) -> int:
         with _opened(path) as file:
             text = (line.decode("utf-8", errors="replace") for line in file)
             rows = sum(1 for row in csv.reader(text, delimiter=delimiter) if row)
-    except (EOFError, csv.Error) as error:
+    except (EOFError, zlib.error, csv.Error) as error:
         raise CannotCount(f"{path}: {error}") from error
     return max(0, rows - 1)
 
