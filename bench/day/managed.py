@@ -47,12 +47,13 @@ class Node:
         self.cores, self.memory = float(offer.vcpus), usable_memory_bytes(offer.memory_bytes)
         self.gpus, self.busy = offer.gpus, dict[str, Lifeline]()
         self.idle_since = ready_at
-        self.gone = False
+        self.least_free = 0.0  # of anything, ever: less than nothing would be a fault
+        self.gone_at: float | None = None
 
     def holds(self, line: Lifeline) -> bool:
         asked = line.run.job.asked
         return (
-            not self.gone
+            self.gone_at is None
             and asked.cpu_cores <= self.cores
             and asked.memory_bytes <= self.memory
             and _suits(self.offer, line)
@@ -63,6 +64,7 @@ class Node:
         self.cores -= sign * asked.cpu_cores
         self.memory -= sign * asked.memory_bytes
         self.gpus -= sign * asked.gpus
+        self.least_free = min(self.least_free, self.cores, self.memory, self.gpus)
 
 
 class ManagedBatch:
@@ -71,6 +73,7 @@ class ManagedBatch:
     ) -> None:
         self.world, self.spot, self.rng = world, spot, Random(0)
         self.nodes: list[Node] = []
+        self.past_nodes: list[Node] = []
         self.waiting: list[Lifeline] = []
         self.events: list[tuple[float, int, str, Any]] = []
         self.order = itertools.count()
@@ -118,7 +121,7 @@ class ManagedBatch:
 
     def _ended(self, at: float, about: tuple[Node, Lifeline, int]) -> None:
         node, line, start = about
-        if node.gone or line.starts != start or line.run.run_id not in node.busy:
+        if node.gone_at or line.starts != start or line.run.run_id not in node.busy:
             return  # its machine was taken away before
         self._leave(at, node, line)
         if not line.end(at):
@@ -197,7 +200,7 @@ class ManagedBatch:
         return node
 
     def _taken(self, at: float, node: Node) -> None:
-        if node.gone:
+        if node.gone_at:
             return
         self._give_back(at, node)
         for line in list(node.busy.values()):
@@ -206,11 +209,12 @@ class ManagedBatch:
             self._due(at, line)
 
     def _idle(self, at: float, node: Node) -> None:
-        if not node.gone and not node.busy and at >= node.idle_since + IDLE_SECONDS:
+        if not node.gone_at and not node.busy and at >= node.idle_since + IDLE_SECONDS:
             self._give_back(at, node)
 
     def _give_back(self, at: float, node: Node) -> None:
-        node.gone = True
+        node.gone_at = at
+        self.past_nodes.append(node)
         self.nodes.remove(node)
         kind = "gpu machines" if node.offer.gpus else "machines"
         self.usd[kind] += _usd(self.world, node.offer, node.launched_at, at)
