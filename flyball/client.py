@@ -228,7 +228,7 @@ class Client:
 
     def tidy(self, *, logs_older_than_seconds: float | None = None) -> Tidied:
         """Samples of ended attempts go from CSV into Parquet; logs go only when an age is given. Raises: StoreError."""
-        open_now = set(self.spool.unrecorded())
+        open_now = {*self.spool.unrecorded(), *self.spool.held()}
         ended = [attempt_id for attempt_id in self.spool.attempts() if attempt_id not in open_now]
         removed = 0
         if logs_older_than_seconds is not None:

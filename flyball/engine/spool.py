@@ -53,6 +53,7 @@ class Spool:
 
     def __init__(self, home: Path) -> None:
         self._runs, self._open = home / "runs", home / "open"
+        self._machines = home / "machines"  # adapters/local_machines.py
 
     def folder(self, attempt_id: str) -> Path:
         return self._runs / attempt_id
@@ -84,6 +85,13 @@ class Spool:
         """Attempts whose end the store may not know, oldest first; the ones now running are among them."""
         try:
             return sorted(path.name for path in self._open.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def held(self) -> list[str]:
+        """Attempts of a governor on this machine that it has not given back yet; some of them run."""
+        try:
+            return sorted(path.name for path in self._machines.iterdir())
         except FileNotFoundError:
             return []
 

@@ -429,3 +429,24 @@ def test_two_governors_that_order_the_same_start_it_once(provider, home):
     assert sorted(mark.read_text().split()) == sorted(each.attempt_id for each in orders)
     assert [m.attempt_id for m in provider.machines()] == [m.attempt_id for m in other.machines()]
     other.close()
+
+
+def test_tidying_up_leaves_what_still_runs_alone(provider, home):
+    from flyball.engine.spool import Spool
+
+    provider.launch(order(provider, "r.1", "sleep", "60"))
+    in_stage(provider, "r.1", Stage.RUNNING)
+    assert Spool(home).held() == ["r.1"]
+    provider.release("r.1")
+    assert Spool(home).held() == []
+
+
+def test_decisions_can_rank_an_offer_that_costs_nothing(provider):
+    from flyball.model.offers import OfferTable
+    from flyball.policy.placement import Wanted, rank
+
+    offers = OfferTable.of(provider.offers())
+    assert offers[0] == provider.offers()[0]
+    ranking = rank(offers, need=Size(cpu_cores=1.0, memory_bytes=GIB), wanted=Wanted())
+    assert [choice.offer.instance_type for choice in ranking] == ["this-machine"]
+    assert ranking[0].expected_usd == 0
