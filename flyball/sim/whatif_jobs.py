@@ -35,11 +35,12 @@ def sampled(runs: Sequence[PastRun], runs_max: int, seed: int) -> list[PastRun]:
     jobs = sorted(of_job)
     if len(jobs) > runs_max:
         jobs = rng.sample(jobs, runs_max)
-    share = runs_max / len(runs)
+    beyond = sum(len(of_job[job]) - 1 for job in jobs)
     chosen: list[PastRun] = []
     for job in jobs:
         some = of_job[job]
-        chosen += rng.sample(some, max(1, int(share * len(some))))
+        more = (runs_max - len(jobs)) * (len(some) - 1) // max(1, beyond)
+        chosen += rng.sample(some, min(len(some), 1 + more))
     chosen.sort(key=lambda run: (run.started_at_seconds, run.run_id))
     return chosen
 
