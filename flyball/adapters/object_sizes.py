@@ -154,8 +154,8 @@ def _bucket(url: str, timeout_seconds: float) -> InputSize:
 
 
 def _in_bucket(url: str, timeout_seconds: float) -> InputSize:
-    root, key = _split(url)
-    store = _store(root, timeout_seconds)
+    root, key = split_url(url)
+    store = open_bucket(root, timeout_seconds)
     wildcard = _WILDCARD.search(key)
     if wildcard:
         folder = key[: wildcard.start()].rpartition("/")[0]
@@ -166,7 +166,7 @@ def _in_bucket(url: str, timeout_seconds: float) -> InputSize:
     return _total(_listed(store, key.rstrip("/")))
 
 
-def _split(url: str) -> tuple[str, str]:
+def split_url(url: str) -> tuple[str, str]:
     """The bucket's (or account's and container's) URL, and the key in it."""
     scheme, rest = url.split("://", 1)
     depth = 2 if scheme in {"az", "adl", "azure"} else 1
@@ -174,7 +174,8 @@ def _split(url: str) -> tuple[str, str]:
     return f"{scheme}://" + "/".join(parts[:depth]), parts[depth] if len(parts) > depth else ""
 
 
-def _store(root: str, timeout_seconds: float) -> ObjectStore:
+def open_bucket(root: str, timeout_seconds: float) -> ObjectStore:
+    """The bucket, with the endpoint and the credentials that the command line tools would use."""
     import obstore.store
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
