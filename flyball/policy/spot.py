@@ -76,7 +76,7 @@ def _needs_table(state: SpotState) -> bool:
         state.deadline_seconds is not None
         and state.resumable
         and state.left_seconds > 0
-        and bool(state.zones)
+        and bool(state.offers)
     )
 
 
@@ -87,7 +87,7 @@ def _point(state: SpotState) -> tuple[float, float]:
 
 
 def _chances(state: SpotState) -> Chances:
-    prices = {zone.zone: state.price_share(zone) for zone in state.zones}
+    prices = {zone.zone: state.price_share(zone) for zone in state.offers}
     return chances(state.memory, prices, prior=state.prior, now_seconds=state.now_seconds)
 
 
@@ -97,7 +97,7 @@ def _weighed(state: SpotState, chances: Chances, table: Table) -> tuple[Answer, 
     free = table.costs(left, slack)  # of leaving the present machine, if there is one
     launches = [
         _Launch(state, chances, zone, free)
-        for zone in state.zones
+        for zone in state.offers
         if zone.up is not False and zone.zone != state.zone
     ]
     if state.machine == "spot":
@@ -106,17 +106,18 @@ def _weighed(state: SpotState, chances: Chances, table: Table) -> tuple[Answer, 
         answers += _keeping(state, chances, own, free)
     else:
         best = min(launches, key=lambda launch: launch.against_others, default=None)
-        spell = best.spell if best and best.zone.up else _down_spell(state)
-        wait = free[WAIT + spell]
-        bought = free[ON_DEMAND + spell]
-        if state.machine == "on_demand":
-            bought = table.costs(left, slack - state.warming_seconds)[KEEP_ON_DEMAND + spell]
+        own = free if state.machine == "none" else table.costs(left, slack - state.warming_seconds)
+        buying = ON_DEMAND if state.machine == "none" else KEEP_ON_DEMAND
+        spells = [(_down_spell(state), 0.0)]  # as if what is up were not there
+        if best and best.zone.up:
+            spells.append((best.spell, best.dearer))  # or is taken later, at its price
+        bought = min(own[buying + spell] + dearer for spell, dearer in spells)
+        wait = min(free[WAIT + spell] + dearer for spell, dearer in spells)
         answers = [("on_demand", None, bought), ("wait", None, wait)]
         if best:
-            refused = bought if state.machine == "on_demand" else wait
-            answers.append(
-                ("spot", best.zone.zone, best.chance * best.against_none + (1 - best.chance) * refused)
-            )
+            refused = wait if state.machine == "none" else bought
+            cost = best.chance * (best.cost + best.dearer) + (1 - best.chance) * refused
+            answers.append(("spot", best.zone.zone, cost))
     return tuple(Answer(action=action, zone=zone, expected_usd=cost * usd) for action, zone, cost in answers)
 
 
@@ -127,7 +128,7 @@ class _Launch:
     returns when it is compared with going without.
     """
 
-    __slots__ = ("against_none", "against_others", "chance", "spell", "zone")
+    __slots__ = ("against_others", "chance", "cost", "dearer", "spell", "zone")
 
     def __init__(self, state: SpotState, chances: Chances, zone: ZoneNow, free: list[float]) -> None:
         age = state.age_seconds(zone)
@@ -135,9 +136,9 @@ class _Launch:
         billed = min(state.work_left_seconds, life) + state.changeover_seconds
         dearer = state.price_share(zone) - chances.price
         self.zone, self.spell = zone, age_bin(age)
-        cost = free[LAUNCH + self.spell]
-        self.against_others = cost + dearer * billed
-        self.against_none = cost + dearer * min(billed, life_left_seconds(chances.returns, 0.0))
+        self.cost = free[LAUNCH + self.spell]
+        self.against_others = self.cost + dearer * billed
+        self.dearer = dearer * min(billed, life_left_seconds(chances.returns, 0.0))
         self.chance = 1.0
         if zone.up is None:
             seen = state.memory.zones.get(zone.zone, NOTHING_SEEN)
@@ -146,7 +147,7 @@ class _Launch:
 
 def _keeping(state: SpotState, chances: Chances, own: list[float], free: list[float]) -> list[_Weighed]:
     """The present spot machine; and on demand, where that has become as cheap an hour."""
-    zone = next(zone for zone in state.zones if zone.zone == state.zone)
+    zone = next(zone for zone in state.offers if zone.zone == state.zone)
     age = state.age_seconds(zone)
     dearer = state.price_share(zone) - chances.price
     span = min(state.work_left_seconds, life_left_seconds(chances.each_zone[zone.zone], age))

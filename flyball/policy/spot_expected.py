@@ -46,8 +46,8 @@ def weighed(state: SpotState, chances: Chances) -> tuple[Answer, ...]:
     if not (state.resumable or present):
         ahead = whole
     answers = [Answer(action="on_demand", expected_usd=buying * ahead)]
-    fresh = [_spot_usd(state, chances, zone, age_seconds=0.0, fresh=True) for zone in state.zones]
-    for zone in state.zones:
+    fresh = [_spot_usd(state, chances, zone, age_seconds=0.0, fresh=True) for zone in state.offers]
+    for zone in state.offers:
         keeps = state.machine == "spot" and zone.zone == state.zone
         if zone.up is not False or keeps:
             usd = _spot_usd(state, chances, zone, age_seconds=state.age_seconds(zone), fresh=not keeps)

@@ -88,6 +88,13 @@ class SpotState(msgspec.Struct, frozen=True, kw_only=True):
         to_end = self.warming_seconds + self.work_left_seconds
         return self.left_seconds >= again + to_end - EPS_SECONDS or self.left_seconds < again - EPS_SECONDS
 
+    @property
+    def offers(self) -> tuple[ZoneNow, ...]:
+        """Zones worth a thought: cheaper than on demand, or where the machine is."""
+        return tuple(
+            z for z in self.zones if z.usd_per_hour < self.on_demand_usd_per_hour or z.zone == self.zone
+        )
+
     def price_share(self, zone: ZoneNow) -> float:
         return zone.usd_per_hour / self.on_demand_usd_per_hour
 
