@@ -113,8 +113,8 @@ def _missing(run: LiveRun, live: LiveAttempt, known: Known, now_seconds: float) 
         yield from _unanswered(run, live, known, now_seconds)
         return
     lag = known.supplies[live.planned.provider].capabilities.listing_lag_seconds
-    if now_seconds - live.launched_at_seconds < lag:
-        return
+    if now_seconds - live.launched_at_seconds <= lag:
+        return  # it may have been launched, by another governor too, when the listing was on its way
     name = {"run_id": run.run_id, "attempt_id": live.attempt_id}
     if live.missed_since_seconds is None:
         yield MachineMissed(at_seconds=now_seconds, **name)
@@ -254,11 +254,17 @@ def _zombies(
     grace = known.ceilings.zombie_grace_seconds
     for provider, machines in seen.items():
         patience = max(grace, known.supplies[provider].capabilities.listing_lag_seconds)
-        for attempt_id in machines:
+        for attempt_id, machine in machines.items():
             if attempt_id in owned or attempt_id in snapshot.unreleased or attempt_id in snapshot.hosts:
                 continue
             left = snapshot.given_back.get(attempt_id)
-            if attempt_id not in snapshot.zombies and (left is None or now_seconds - left > patience):
+            launched = machine.launched_at_seconds
+            is_late = (
+                left is not None and launched is not None and launched > left
+            )  # a slower governor's launch
+            if attempt_id in snapshot.zombies:
+                continue
+            if left is None or is_late or now_seconds - left > patience:
                 yield ZombieFound(
                     at_seconds=now_seconds,
                     provider=provider,

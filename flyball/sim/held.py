@@ -183,7 +183,7 @@ class Past:
         before = self.last.get(run_id)
         if before is not None:
             self._note(before, now)
-            if before.started_at <= min(now, before.command_ended_at) and before.started_at != NEVER:
+            if before.ready_at <= min(now, before.command_ended_at) and before.ready_at != NEVER:
                 self._starts[run_id] = self._starts.get(run_id, 0) + 1
         return self._starts.get(run_id, 0)
 

@@ -118,7 +118,8 @@ class Watch:
         alive = {held.order.attempt_id: held for held in self.alive()}
         for attempt_id in [a for a in self._orphan_since if a not in alive or self._is_owned(a)]:
             self._orphan_since.pop(attempt_id)
-            self._orphans.pop(attempt_id, None)
+            for phase in (f"{attempt_id} True", f"{attempt_id} False"):
+                self._orphans.pop(phase, None)
         for attempt_id, held in alive.items():
             if not self._is_owned(attempt_id):
                 since = self._orphan_since.setdefault(attempt_id, now)
@@ -129,11 +130,13 @@ class Watch:
         """A clean tick sees every machine and every answer; lag and grace have to be over before it counts."""
         world = self._world
         now = world.clock.now_seconds()
-        grace = world.ceilings.zombie_grace_seconds + world.chances.faults.listing_lag_seconds
-        grace += 2 * world.chances.jump_seconds + 100.0
+        skew = world.chances.faults.listing_lag_seconds + 2 * world.chances.jump_seconds + 100.0
         for attempt_id, since in self._orphan_since.items():
-            if now - since > grace:
-                self._orphans[attempt_id] = self._orphans.get(attempt_id, 0) + 1
-                # One tick finds a zombie and the first after the grace gives it back.
-                if self._orphans[attempt_id] > CLEAN_TICKS_MAX + 1:
-                    self.broken(f"{attempt_id} was not given back in {self._orphans[attempt_id]} clean ticks")
+            found = self.snapshot.zombies.get(attempt_id)
+            due = since if found is None else max(since, found + world.ceilings.zombie_grace_seconds)
+            phase = f"{attempt_id} {found is None}"
+            if now - due > skew:
+                self._orphans[phase] = self._orphans.get(phase, 0) + 1
+                if self._orphans[phase] > CLEAN_TICKS_MAX:
+                    what = "found" if found is None else "given back"
+                    self.broken(f"{attempt_id} was not {what} in {self._orphans[phase]} clean ticks")

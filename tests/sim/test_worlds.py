@@ -63,6 +63,17 @@ def test_the_same_seed_gives_the_same_world():
     assert len(logs[0]) > 20
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_charges_are_the_bill_to_the_second_where_governors_see_all(seed):
+    rates = Rates(interruptions_per_hour=0.7, on_demand_refusal_rate=0.1)
+    faults = Faults(silent_rate=0.05, no_notice_rate=0.3, doubled_notice_rate=0.3, no_receipt_rate=0.1)
+    chances = Chances(runs=8, clouds=1 + seed % 2, rates=rates, faults=faults)
+    assert chances.exact
+    world = World(seed, chances)
+    assert world.run() == []
+    assert sum(bill.nano_usd for cloud in world.clouds.values() for bill in cloud.bills().values()) > 0
+
+
 # A crash at every single moment
 
 

@@ -140,7 +140,7 @@ class World:
         self.governors: list[Governor | None] = [None] * self.chances.governors
         self.down_until = [0.0] * self.chances.governors
         self.stormy, self.ticking = True, False
-        self.calm_since_seconds = float("inf")
+        self.storm_facts = 0  # recorded before the calm
         self.crashes = self.ticks = self.conflicts = 0
         self.cancels: list[tuple[float, str]] = []
         self.plan: Callable[[RunSpec], Plan] = plan_of
@@ -281,13 +281,17 @@ class World:
             self.step()
         return [*self.broken, *verdict(self)]
 
+    @property
+    def exact(self) -> bool:
+        return self.chances.exact and not self.crashes
+
     def _busy(self) -> bool:
         self.watch.follow()
         alive = any(cloud.alive() for cloud in self.clouds.values())
         return alive or self.watch.snapshot.busy or bool(self.cancels)
 
     def _calm(self) -> None:
-        self.stormy, self.calm_since_seconds = False, self.clock.now_seconds()
+        self.stormy, self.storm_facts = False, len(self.store.read())
         self.ceilings = Ceilings()
         now = self.clock.now_seconds()
         removed = [f.JobRemoved(at_seconds=now, job=f"timed{n}") for n in range(self.chances.schedules)]
