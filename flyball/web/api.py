@@ -32,14 +32,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api(commands: Commands) -> FastAPI:
-    """The app, without its gate."""
-    return _Api(commands).app
+def api(commands: Commands, closing: threading.Event) -> FastAPI:
+    """The app, without its gate. When `closing` is set, logs that are followed come to their end."""
+    return _Api(commands, closing).app
 
 
 class _Api:
-    def __init__(self, commands: Commands) -> None:
-        self._commands = commands
+    def __init__(self, commands: Commands, closing: threading.Event) -> None:
+        self._commands, self._closing = commands, closing
         self._turn = threading.Lock()  # requests come in many threads, and commands are called one at a time
         self.app = FastAPI(
             title="flyball",
@@ -169,7 +169,7 @@ class _Api:
         log: Log | None = None
         seen: int | None = None if attempt is None else attempt - 1
         try:
-            while True:
+            while not self._closing.is_set():
                 view = await run_in_threadpool(self._view, run_id)
                 attempts = view.attempts if attempt is None else view.attempts[:attempt]
                 seen = max(0, len(attempts) - 1) if seen is None else seen

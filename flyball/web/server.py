@@ -48,7 +48,8 @@ def serving(
     token = token_of(token_file)
     with contextlib.closing(_listening(host, port, anywhere=anywhere)) as listening:
         names = frozenset(name.lower() for name in ("localhost", host, socket.gethostname(), *host_names))
-        server = _server(commands, token, names)
+        closing = threading.Event()
+        server = _server(commands, closing, token, names)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listening]}, name="flyball-api", daemon=True
         )
@@ -58,14 +59,17 @@ def serving(
             shown = f"[{host}]" if ":" in host else host
             yield Served(url=f"http://{shown}:{listening.getsockname()[1]}", token_file=token_file)
         finally:
+            closing.set()
             server.should_exit = True
             thread.join(STOP_SECONDS + 2)
-            if thread.is_alive():  # somebody still follows a log
+            if thread.is_alive():
                 server.force_exit = True
                 thread.join(STOP_SECONDS)
 
 
-def _server(commands: Commands, token: str, names: frozenset[str]) -> uvicorn.Server:
+def _server(
+    commands: Commands, closing: threading.Event, token: str, names: frozenset[str]
+) -> uvicorn.Server:
     try:
         import uvicorn
 
@@ -76,7 +80,7 @@ def _server(commands: Commands, token: str, names: frozenset[str]) -> uvicorn.Se
             "the HTTP API is not installed", why=str(error), hint="pip install 'flyball[web]'"
         ) from None
     config = uvicorn.Config(
-        Gate(api(commands), token=token, host_names=names),
+        Gate(api(commands, closing), token=token, host_names=names),
         loop="asyncio",
         http="h11",
         ws="none",

@@ -616,8 +616,12 @@ def test_a_port_in_use_is_an_error_that_says_so(tmp_path):
             pass
 
 
-def test_it_ends_soon_though_somebody_follows_a_log(tmp_path):
-    commands = MemoryCommands()
+def servers():
+    return [thread.ident for thread in threading.enumerate() if thread.name == "flyball-api"]
+
+
+def test_it_ends_soon_though_somebody_follows_a_log(tmp_path, caplog):
+    commands, before = MemoryCommands(), servers()
     with serving(commands, "127.0.0.1:0", home=tmp_path) as served:
         api = Api(served, commands)
         run_id = api("POST", "/v1/runs", {"job": "report"})[1]["run_id"]
@@ -626,8 +630,10 @@ def test_it_ends_soon_though_somebody_follows_a_log(tmp_path):
         assert answer.read(4) == b"one\n"
         begun = time.monotonic()
     assert time.monotonic() - begun < 10
+    assert answer.read() == b""
     connection.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "flyball-api"]
+    assert not caplog.records, "it ends without complaints"
+    assert servers() == before
     assert all(log.closed for log in commands.opened)
 
 
