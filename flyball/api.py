@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from flyball.engine.one_run import Finished
 from flyball.model.history import AttemptRow
 from flyball.model.plan import Plan
+from flyball.model.status import RunStatus
 from flyball.model.summary import JobSummary
 
 
@@ -59,6 +60,42 @@ def run(
     request, warnings = request_of(options, flyball)
     finished = flyball.run(request, tell=lambda words: print(f"flyball: {words}", file=sys.stderr))  # noqa: T201
     return finished.with_warnings(warnings)
+
+
+def submit(job: str, *, params: Mapping[str, object] | None = None) -> str:
+    """The id of a run of a defined job, submitted now; `flyball up` starts it. `params` fill in {day} and the like.
+
+    Raises: InputError for a job that is not defined.
+    """
+    from flyball.app.governor_wiring import workplace
+
+    fills = {key: str(value) for key, value in (params or {}).items()}
+    return workplace().governed.submit_job(job, fills=fills).run.run_id
+
+
+def status(run_id: str) -> RunStatus | None:
+    """Where a run is; None for one that the governor does not look after. Raises: InputError for an unknown id."""
+    from flyball.app.governor_wiring import workplace
+
+    return workplace().governed.status(run_id)
+
+
+def wait(run_ids: Sequence[str], *, timeout: str | None = None) -> list[RunStatus] | None:
+    """How the runs ended, in that order; None when `timeout` ("2h") came first. Raises: InputError."""
+    import time
+
+    from flyball.app.governor_wiring import workplace
+    from flyball.model.units import parse_seconds
+
+    until = None if timeout is None else time.time() + parse_seconds(timeout)
+    return workplace().governed.wait(run_ids, until_seconds=until)
+
+
+def cancel(run_id: str, *, reason: str = "cancelled from Python") -> bool:
+    """Whether there was anything to cancel. Raises: InputError for an unknown id."""
+    from flyball.app.governor_wiring import workplace
+
+    return workplace().governed.cancel(run_id, reason)
 
 
 def jobs() -> list[JobSummary]:

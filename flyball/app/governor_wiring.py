@@ -16,7 +16,7 @@ from flyball.app.wiring import catalog as load_catalog
 from flyball.app.wiring import world
 from flyball.engine.governor import Governor
 from flyball.engine.kept_snapshot import keep_snapshot, load_snapshot
-from flyball.errors import FlyballError, InputError
+from flyball.errors import FlyballError
 from flyball.governed import Governed
 from flyball.model.ceilings import Ceilings
 from flyball.model.facts import AnyFact
@@ -26,7 +26,7 @@ from flyball.policy.known import Known
 if TYPE_CHECKING:
     from flyball.adapters.arrivals import Arrivals
     from flyball.adapters.papers import FolderPapers
-    from flyball.app.jobs_file import Definitions
+    from flyball.app.load_definitions import Loaded
     from flyball.engine.alerting import Alerting
     from flyball.policy.machines import MachineLine
     from flyball.ports.provider import Provider
@@ -152,30 +152,33 @@ def keep(place: Workplace, snapshot: Snapshot) -> None:
     keep_snapshot(place.home / SNAPSHOT_FILE, snapshot, place.store)
 
 
-def definitions(place: Workplace, files: Sequence[Path] = ()) -> Definitions | None:
+def definitions(place: Workplace, files: Sequence[Path] = ()) -> Loaded | None:
     """What flyball.toml (the nearest one, when no file is named) and Python files define; None: there is no file.
 
     Raises: InputError with everything that is wrong.
     """
-    from flyball.app.jobs_file import load_definitions
+    from flyball.app.load_definitions import load_definitions
 
     if not files:
         nearest = find_file(Path.cwd())
         if nearest is None:
             return None
         files = (nearest,)
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]} is not a file", hint="flyball apply flyball.toml")
+    snapshot = place.governed.snapshot
     return load_definitions(
-        files, providers=PROVIDERS, papers_keep=place.papers.keep, now_seconds=time.time()
+        files,
+        providers=PROVIDERS,
+        papers_keep=place.papers.keep,
+        now_seconds=time.time(),
+        snapshot=snapshot,
+        tags=place.settings.tags,
     )
 
 
 def arrivals(place: Workplace) -> Arrivals:
     from flyball.adapters.arrivals import Arrivals
 
-    return Arrivals(place.home)
+    return Arrivals(folder=place.home, read=place.store.read)
 
 
 def alerting(table: dict[str, object]) -> Alerting | None:

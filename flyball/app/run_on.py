@@ -181,8 +181,8 @@ def _cancelling(place: Workplace, run_id: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _show_end(place: Workplace, run_id: str, options: Mapping[str, Any], client: Client) -> int:

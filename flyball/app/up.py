@@ -21,7 +21,7 @@ from flyball.model.ceilings import Ceilings
 
 if TYPE_CHECKING:
     from flyball.app.governor_wiring import Workplace
-    from flyball.app.jobs_file import Definitions
+    from flyball.app.load_definitions import Loaded
     from flyball.engine.alerting import Alerting
     from flyball.engine.governor import Governor, Ticked
     from flyball.model.facts import AnyFact
@@ -42,7 +42,7 @@ def up(options: UpOptions) -> int:
     """The exit code. Raises: InputError for definitions that cannot be used, StoreError when there is no store."""
     place = wiring.workplace()
     watch = _Watch(place, options)
-    watch.apply()
+    watch.apply_or_stay()
     if options.api is not None:
         from flyball.app.api_server import serve
 
@@ -54,12 +54,13 @@ def up(options: UpOptions) -> int:
 class _Watch:
     def __init__(self, place: Workplace, options: UpOptions) -> None:
         self._place, self._options = place, options
-        self._definitions: Definitions | None = None
+        self._definitions: Loaded | None = None
         self._alerting: Alerting | None = None
         self._seen_files: dict[Path, float] = {}
         self._arrivals = wiring.arrivals(place)
         self._loop: Governor | None = None
         self._stop = False
+        self._nothing_new = False  # in the last tick: an end may be followed by what waited for it
         self._warned: set[str] = set()
 
     def apply(self) -> None:
@@ -75,6 +76,15 @@ class _Watch:
         facts = self._place.governed.change(found.changes)
         for fact in facts:
             self._say_fact(fact)
+
+    def apply_or_stay(self) -> None:
+        """A governor that is started again at night goes on with what it knows. Raises: InputError when that is nothing."""
+        try:
+            self.apply()
+        except InputError as error:
+            if not self._place.governed.jobs():
+                raise
+            say(f"{error}\n  the definitions as they were stay in force")
 
     def govern(self) -> int:
         ceilings = self._definitions.ceilings if self._definitions else Ceilings()
@@ -108,13 +118,11 @@ class _Watch:
     def _go_on(self, snapshot: Snapshot) -> bool:
         if self._stop:
             return False
-        if self._options.until_idle:
-            return snapshot.busy or self._loop is None or snapshot.position == 0
-        return True
+        return not self._options.until_idle or snapshot.busy or not self._nothing_new
 
     def _news(self, snapshot: Snapshot, now_seconds: float) -> Sequence[AnyFact]:
         self._reapply_when_changed()
-        facts = list(self._arrivals.news(snapshot, now_seconds))
+        facts = list(self._arrivals(snapshot, now_seconds))
         if self._alerting is not None:
             facts.extend(self._alerting.facts(snapshot, now_seconds))
         return facts
@@ -122,21 +130,20 @@ class _Watch:
     def _reapply_when_changed(self) -> None:
         if all(_changed_at(file) == at for file, at in self._seen_files.items()):
             return
-        try:
-            self.apply()
-        except InputError as error:
-            self._seen_files = {file: _changed_at(file) for file in self._seen_files}
-            say(f"{error}\n  the definitions as they were stay in force")
+        self._seen_files = {file: _changed_at(file) for file in self._seen_files}
+        self.apply_or_stay()
 
     def _tell(self, news: Ticked | Troubles) -> None:
         if isinstance(news, Troubles):
             say(f"{news.error}\n  nothing new is started; trying again in {news.retry_seconds:.0f} s")
             return
-        for warning in news.warnings:
+        self._nothing_new = not news.facts and not news.conflict
+        troubles = [f"job {job}: {why}" for job, why in self._arrivals.troubles.items()]
+        for warning in (*news.warnings, *troubles):
             if warning not in self._warned:
                 self._warned.add(warning)
                 say(f"warning: {warning}")
-        if not news.warnings:
+        if not news.warnings and not troubles:
             self._warned.clear()
         for fact in news.facts:
             self._say_fact(fact)

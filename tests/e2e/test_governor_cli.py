@@ -250,7 +250,7 @@ def test_two_governors_on_one_home_run_everything_once(place):
 @pytest.mark.parametrize(
     ("definition", "says"),
     [
-        (python_job("a", "pass", 'after = ["b"]') + python_job("b", "pass", 'after = ["a"]'), "cycle"),
+        (python_job("a", "pass", 'after = ["b"]') + python_job("b", "pass", 'after = ["a"]'), "wait for each other"),
         (python_job("a", "pass", 'schedule = "61 * * * *"'), "schedule"),
         (python_job("a", "pass", 'on = "mars"'), "mars"),
         (python_job("a", "pass", "budget = 0"), "budget"),
@@ -271,6 +271,7 @@ def test_definitions_that_cannot_be_used_are_said_with_their_line_and_change_not
         assert says in result.stderr
         assert "flyball.toml" in result.stderr
         assert "Traceback" not in result.stderr
+    place.define("")
     assert [job["name"] for job in place.json("jobs", "defined")] == ["before"]
 
 
