@@ -98,7 +98,7 @@ class _Look:
 
 
 class Arrivals:
-    """The governor's `news`. `read` gives facts of its store from a position on."""
+    """The governor's `news`. `read` is that of its store."""
 
     def __init__(self, *, folder: Path, read: Read) -> None:
         self._path, self._read = folder / FILE_NAME, read

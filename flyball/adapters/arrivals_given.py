@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from flyball.errors import StoreError
 from flyball.model.facts import AnyFact, ObjectsArrived
-
-Read = Callable[[int, int], Sequence[AnyFact]]  # (position, at most so many) -> facts from there
 
 FACTS_AT_A_TIME = 20_000  # one tick reads no more: a long log takes several
 POSITION_STEP = 1000  # facts without an object between two writes
 _ASKED_AT_ONCE = 500
 BUSY_SECONDS = 10.0
+
+
+class Read(Protocol):
+    """Store.read."""
+
+    def __call__(self, after: int = 0, *, limit: int | None = None) -> Sequence[AnyFact]: ...
 
 
 class Given:
@@ -37,7 +42,7 @@ class Given:
         if self.position > position:  # another log, or an older copy of it: what was given stays given
             self.position = 0
         while self.position < position:
-            facts = read(self.position, min(FACTS_AT_A_TIME, position - self.position))
+            facts = read(self.position, limit=min(FACTS_AT_A_TIME, position - self.position))
             if not facts:
                 return False
             self._take(facts)

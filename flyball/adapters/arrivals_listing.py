@@ -6,12 +6,15 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.adapters.object_sizes import open_bucket, split_url
 from flyball.errors import Unavailable
 from flyball.model.spec import Arrival
 from flyball.policy.redaction import redact_text
+
+if TYPE_CHECKING:
+    from obstore.store import HTTPStore
 
 REQUEST_SECONDS = 30.0  # of one page of a listing; it runs beside the governor, which does not wait for it
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -84,7 +87,7 @@ def _bucket(url: str) -> Iterator[Listed]:
 
     root, prefix = split_url(url)
     try:
-        store = open_bucket(root, REQUEST_SECONDS)
+        store = _web(root) if root.startswith("http") else open_bucket(root, REQUEST_SECONDS)
         # A store lists whole folders; the rest of the prefix is looked at here.
         for chunk in store.list(prefix.rpartition("/")[0] or None):
             for found in chunk:
@@ -93,6 +96,14 @@ def _bucket(url: str) -> Iterator[Listed]:
     except (BaseError, ValueError, OSError) as error:
         why = redact_text((str(error).splitlines() or [type(error).__name__])[0][:300])
         raise Unavailable(f"{redact_text(url)} cannot be listed", why=why) from error
+
+
+def _web(root: str) -> HTTPStore:
+    """A server that can list, as WebDAV does (PROPFIND)."""
+    from obstore.store import HTTPStore
+
+    options: Any = {"allow_http": True, "timeout": f"{REQUEST_SECONDS}s", "connect_timeout": "5s"}
+    return HTTPStore.from_url(root, client_options=options, retry_config={"max_retries": 2})
 
 
 def _listed(root: str, found: Any) -> Listed:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +37,7 @@ class Watcher:
 
     def __init__(self, store: Store, home: Path) -> None:
         self.store, self.snapshot = store, Snapshot()
-        self.arrivals = Arrivals(folder=home, read=lambda after, limit: store.read(after, limit=limit))
+        self.arrivals = Arrivals(folder=home, read=store.read)
 
     def tick(self, now: float, *, dies: bool = False) -> Sequence[AnyFact]:
         self.snapshot = fold(self.snapshot, self.store.read(self.snapshot.position))
@@ -225,7 +228,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(actions=ACTIONS, together=st.booleans(), one_home=st.booleans())
 def test_two_governors_that_die_at_any_moment_tell_each_version_once(actions, together, one_home):
     place = Path(tempfile.mkdtemp())
@@ -355,3 +358,45 @@ def test_a_bucket_that_does_not_answer_does_not_hold_up_a_tick(tmp_path, bucket,
         for now in range(20):
             assert list(watcher.tick(float(now))) == []
         assert time.monotonic() - begun < 2
+
+
+# web servers
+
+
+class Listable(http.server.BaseHTTPRequestHandler):
+    """As much WebDAV as a listing needs."""
+
+    protocol_version = "HTTP/1.1"
+    files: ClassVar[dict[str, int]] = {}
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_PROPFIND(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = "".join(
+            f"<D:response><D:href>{path}</D:href><D:propstat><D:prop><D:getcontentlength>{size}</D:getcontentlength>"
+            "<D:getlastmodified>Sat, 21 Nov 2026 10:00:00 GMT</D:getlastmodified><D:resourcetype/>"
+            f'<D:getetag>"{size}"</D:getetag></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>'
+            for path, size in self.files.items()
+        )
+        body = f'<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">{found}</D:multistatus>'.encode()
+        self.send_response(207)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("kind", [Listable, http.server.BaseHTTPRequestHandler])
+def test_a_web_server_is_watched_where_it_can_list_and_else_it_is_said(tmp_path, kind, capfd):
+    Listable.files = {"/in/a.csv": 5, "/in/b.txt": 1}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        watcher = watch(tmp_path, f"{url}/in/", suffix=".csv")
+        told = [watcher.look(0.0), watcher.look(61.0)]
+        server.shutdown()
+    if kind is Listable:
+        assert told == [[], [f"{url}/in/a.csv"]]
+    else:
+        assert told == [[], []]
+        assert f"{url}/in/ cannot be listed" in watcher.arrivals.troubles["j"]
