@@ -22,6 +22,9 @@ from flyball.policy.triggers import cycle_in
 from flyball.ports.papers import Paper
 
 
+Known = Collection[str] | Mapping[str, Sequence[str]]
+
+
 class Definitions(msgspec.Struct, frozen=True, kw_only=True):
     """All that one file defines."""
 
@@ -39,10 +42,11 @@ def parse_jobs(
     providers: Sequence[str],
     papers_keep: Callable[[Paper], str],
     now_seconds: float,
-    known_jobs: Collection[str] = (),
+    known_jobs: Known = (),
     check_folders: bool = True,
 ) -> Definitions:
-    """What a flyball.toml defines. `file` is its whole path; `known_jobs` are defined elsewhere and may be followed.
+    """What a flyball.toml defines. `file` is its whole path; `known_jobs` are defined elsewhere and may be followed;
+    as a mapping it says what each of them follows, so that circles through several files are found.
 
     Raises: InputError that tells everything that is wrong, each with its line; then no paper was kept. StoreError.
     """
@@ -84,7 +88,7 @@ def parse_collected(
     providers: Sequence[str],
     papers_keep: Callable[[Paper], str],
     now_seconds: float,
-    known_jobs: Collection[str] = (),
+    known_jobs: Known = (),
     tags: Mapping[str, str] | None = None,
 ) -> Definitions:
     """What flyball.definitions.collect found in a Python file; a table's "line" says where. Raises: as parse_jobs."""
@@ -171,9 +175,7 @@ def _toml(text: str, file: str) -> dict[str, Any]:
         ) from None
 
 
-def _jobs(
-    tables: Iterable[Fields], setting: Setting, notes: Notes, known_jobs: Collection[str]
-) -> list[Defined]:
+def _jobs(tables: Iterable[Fields], setting: Setting, notes: Notes, known_jobs: Known) -> list[Defined]:
     defined: dict[str, Defined] = {}
     paths: dict[str, Fields] = {}
     for fields in tables:
@@ -190,9 +192,7 @@ def _jobs(
     return list(defined.values())
 
 
-def _check_after(
-    defined: Mapping[str, Defined], paths: Mapping[str, Fields], known_jobs: Collection[str]
-) -> None:
+def _check_after(defined: Mapping[str, Defined], paths: Mapping[str, Fields], known_jobs: Known) -> None:
     after = {name: one.spec.after.jobs for name, one in defined.items() if one.spec.after is not None}
     for name, upstreams in after.items():
         for upstream in upstreams:
@@ -200,11 +200,13 @@ def _check_after(
                 meant = near(upstream, [*defined, *known_jobs])
                 why = f"did you mean {meant}?" if meant else "it is defined neither here nor elsewhere"
                 paths[name].problem("after", InputError(f"there is no job {upstream!r}", why=why))
-    cycle = cycle_in(after)
-    if cycle is not None:
+    elsewhere = known_jobs if isinstance(known_jobs, Mapping) else {}
+    cycle = cycle_in({**elsewhere, **after})
+    here = next((name for name in cycle or () if name in paths), None)
+    if cycle is not None and here is not None:
         words = " after ".join(cycle)
         why = "none of them would ever start"
-        paths[cycle[0]].problem("after", InputError(f"jobs wait for each other: {words}", why=why))
+        paths[here].problem("after", InputError(f"jobs wait for each other: {words}", why=why))
 
 
 def _kept(defined: Iterable[Defined], papers_keep: Callable[[Paper], str]) -> tuple[JobSpec, ...]:

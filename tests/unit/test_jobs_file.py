@@ -408,6 +408,14 @@ def test_whatever_is_given_it_is_read_or_refused_in_words(body):
     assert words is None or "x.py:3: job j: " in words
 
 
+def test_a_circle_through_another_file_is_found():
+    text = '[[job]]\nname = "a"\ncommand = "x"\nafter = "b"'
+    options = {"file": "f", "providers": PROVIDERS, "papers_keep": MemoryPapers().keep, "now_seconds": NOW}
+    assert parse_jobs(text, known_jobs={"b": ["c"], "c": []}, **options).jobs[0].name == "a"
+    with pytest.raises(InputError, match="jobs wait for each other"):
+        parse_jobs(text, known_jobs={"b": ["c"], "c": ["a"]}, **options)
+
+
 # applying
 
 
