@@ -96,6 +96,10 @@ class Client:
     def default_tags(self) -> dict[str, str]:
         return self._world.default_tags
 
+    @property
+    def preferences(self) -> Preferences:
+        return self._world.preferences
+
     def measure_input(self, text: str) -> tuple[int, int]:
         """(bytes, objects) of a path, a URL or a "@FILE" of them. Raises: InputError, Unavailable."""
         return self._world.measure_input(text)

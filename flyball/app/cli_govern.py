@@ -318,7 +318,25 @@ def costs_command(by: str, since: str | None, until: str | None, as_csv: bool, a
         emit_json(costs_json(found)) if as_json else emit(costs_page(found, look()))
 
 
+@click.command("whatif")
+@click.option("--since", metavar="WHEN", help="30d, or 2026-11-01. Default: everything.")
+@click.option("--until", metavar="WHEN", help="Likewise.")
+@click.option("--job", "jobs", multiple=True, metavar="JOB", help="Only this job.")
+@click.option("--seed", default=0, show_default=True, help="Of the simulated spot market.")
+@as_json_option
+def whatif_command(
+    since: str | None, until: str | None, jobs: tuple[str, ...], seed: int, as_json: bool
+) -> None:
+    """Replay your own history through the same governor on a simulated cloud: what would it have cost?"""
+    from flyball.app.whatif_command import replayed
+    from flyball.app.whatif_pages import whatif_json, whatif_page
+
+    found = replayed(since=since, until=until, jobs=jobs, seed=seed)
+    emit_json(whatif_json(found)) if as_json else emit(whatif_page(found, look()))
+
+
 GOVERN_COMMANDS = (
+    whatif_command,
     up_command,
     apply_command,
     check_command,

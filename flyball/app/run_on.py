@@ -47,8 +47,8 @@ _TOLD = (AttemptPlanned, LaunchRefused, RunHeld)
 def run_on(options: Mapping[str, Any], client: Client) -> int:
     """The exit code of the command. Raises: InputError, StoreError before anything has started."""
     place = workplace()
-    spec, run_options = _spec(options, client, place)
-    submitted = place.governed.submit(spec, cause="flyball run --on", fills={}, tags=run_options["tags"])
+    spec, tags = spec_of_command(options, client, place)
+    submitted = place.governed.submit(spec, cause="flyball run --on", fills={}, tags=tags)
     run_id = submitted.run.run_id
     follower = _Follower(place, run_id, quiet=options["quiet"])
     loop, pause = governor(place, ceilings=Ceilings(), only=lambda: frozenset({run_id}))
@@ -65,7 +65,10 @@ def run_on(options: Mapping[str, Any], client: Client) -> int:
     return _show_end(place, run_id, options, client)
 
 
-def _spec(options: Mapping[str, Any], client: Client, place: Workplace) -> tuple[JobSpec, dict[str, Any]]:
+def spec_of_command(
+    options: Mapping[str, Any], client: Client, place: Workplace
+) -> tuple[JobSpec, dict[str, str]]:
+    """(the job that a command alone makes, its tags); its private paper is kept. Raises: InputError, StoreError."""
     providers = tuple(name.strip() for name in options["on"].split(","))
     for name in providers:
         if name not in PROVIDERS:
@@ -97,7 +100,7 @@ def _spec(options: Mapping[str, Any], client: Client, place: Workplace) -> tuple
         spot=SpotAsk(market=_market(options["spot"]), checkpoint=options["checkpoint"]),
         source="command line",
     )
-    return spec, {"tags": run.tags}
+    return spec, run.tags
 
 
 def _here() -> str:

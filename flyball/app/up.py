@@ -46,7 +46,7 @@ def up(options: UpOptions) -> int:
     if options.api is not None:
         from flyball.app.api_server import serve
 
-        with serve(place, options.api, anywhere=options.api_anywhere):
+        with serve(options.api, anywhere=options.api_anywhere):
             return watch.govern()
     return watch.govern()
 
