@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -19,6 +20,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ["OPENBLAS_NUM_THREADS"] = (
+    "1"  # before numpy comes: small matrices, and threads that wait for each other
+)
 
 import msgspec
 from asked import asked
