@@ -21,7 +21,6 @@ from flyball.model.spec import JobSpec
 from flyball.policy.triggers import cycle_in
 from flyball.ports.papers import Paper
 
-
 Known = Collection[str] | Mapping[str, Sequence[str]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -577,3 +578,22 @@ def test_a_length_of_time_from_python_may_be_a_timedelta():
     assert spec.schedule is not None
     assert spec.schedule.every_seconds == 300
     assert job("x")(called) is called
+
+
+# the page
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "jobs.md").read_text()
+
+
+def test_the_page_has_every_key_that_is_read():
+    calls = re.compile(r'(?:fields|table)\.(?:read|get|raw|table|tables)\(\s*"(\w+)"')
+    files = (ROOT / "flyball" / "app").glob("jobs_file_*.py")
+    keys = {key for file in files for key in calls.findall(file.read_text())}
+    assert len(keys) > 50
+    assert not [key for key in keys if f"`{key}`" not in PAGE and f"`[[governor.{key}]]`" not in PAGE]
+
+
+def test_what_the_page_shows_is_a_definition():
+    text = "".join(re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+    assert [spec.name for spec in parse(text).jobs] == ["extract", "report"]
