@@ -35,7 +35,7 @@ def alerts(snapshot: Snapshot, known: Known, now_seconds: float) -> tuple[AlertR
     age_seconds = known.catalog_age_seconds
     if age_seconds is not None and age_seconds > CATALOG_STALE_SECONDS:
         week = int(now_seconds // WEEK_SECONDS)
-        words = f"prices are {show_seconds(age_seconds)} old; placement and costs follow them: flyball offers update"
+        words = f"prices are {show_seconds(age_seconds)} old; placement and costs follow them: flyball catalog refresh"
         desk.say("catalog_stale", str(week), words)
     return desk.raised
 
