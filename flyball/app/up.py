@@ -43,12 +43,19 @@ def up(options: UpOptions) -> int:
     place = wiring.workplace()
     watch = _Watch(place, options)
     watch.apply_or_stay()
-    if options.api is not None:
-        from flyball.app.api_server import serve
+    with watch.stopping(), _serving(options):
+        return watch.govern()
 
-        with serve(options.api, anywhere=options.api_anywhere):
-            return watch.govern()
-    return watch.govern()
+
+@contextmanager
+def _serving(options: UpOptions) -> Iterator[None]:
+    if options.api is None:
+        yield
+        return
+    from flyball.app.api_server import serve
+
+    with serve(options.api, anywhere=options.api_anywhere):
+        yield
 
 
 class _Watch:
@@ -97,16 +104,15 @@ class _Watch:
         say(
             f"governing {defined} jobs and {len(snapshot.runs)} runs in {self._place.home}; Ctrl-C ends it, runs go on"
         )
-        with self._stopping():
-            govern(
-                self._loop,
-                clock=wiring.WallClock(),
-                pace=Pace(live_seconds=min(0.25, tick_seconds), idle_seconds=tick_seconds),
-                keep=lambda snapshot: wiring.keep(self._place, snapshot),
-                go_on=self._go_on,
-                tell=self._tell,
-                pause=pause,
-            )
+        govern(
+            self._loop,
+            clock=wiring.WallClock(),
+            pace=Pace(live_seconds=min(0.25, tick_seconds), idle_seconds=tick_seconds),
+            keep=lambda snapshot: wiring.keep(self._place, snapshot),
+            go_on=self._go_on,
+            tell=self._tell,
+            pause=pause,
+        )
         left = sum(run.live is not None for run in self._loop.snapshot.runs.values())
         if left:
             minutes = ceilings.lease_seconds / 60
@@ -160,7 +166,9 @@ class _Watch:
             print(f"{at} {words}", file=sys.stderr, flush=True)  # noqa: T201
 
     @contextmanager
-    def _stopping(self) -> Iterator[None]:
+    def stopping(self) -> Iterator[None]:
+        """While the block runs, SIGINT and SIGTERM end the loop after its tick."""
+
         def stop(_number: int, _frame: object) -> None:
             self._stop = True
 
