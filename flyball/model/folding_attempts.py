@@ -238,7 +238,7 @@ def _tried(live: LiveAttempt, outcome: Outcome, at_seconds: float, reason: str) 
 
 
 def _machine_released(draft: Draft, fact: f.MachineReleased) -> None:
-    if fact.attempt_id in draft.table("zombies"):
+    if not fact.run_id and fact.attempt_id in draft.table("zombies"):
         draft.writable("zombies").pop(fact.attempt_id)
         _given_back(draft, fact)
         _spend(draft, fact.charge, fact.at_seconds, fact.job, fact.tags)

@@ -14,6 +14,7 @@ from flyball.model.folding import fold
 from flyball.model.outcome import Outcome
 from flyball.model.snapshot import Snapshot
 from flyball.model.when import hour_key, month_key
+from flyball.policy.next_step import WORLD_FAULTS_MAX
 
 if TYPE_CHECKING:
     from worlds import World
@@ -78,6 +79,31 @@ def results_are_true(world: World, _: Snapshot, facts: Sequence[AnyFact]) -> lis
         for fact in of_kind(facts, f.RunEnded)
         if fact.result is f.RunResult.SUCCEEDED and fact.run_id not in done
     ]
+
+
+def failures_have_a_reason(world: World, _: Snapshot, facts: Sequence[AnyFact]) -> list[str]:
+    """A run is given up only after its retries, out of memory, or at a ceiling; the world's faults alone need many."""
+    submitted = {fact.run.run_id: fact.spec for fact in of_kind(facts, f.RunSubmitted)}
+    ends: dict[str, list[Outcome]] = defaultdict(list)
+    words = []
+    for fact in of_kind(facts, f.AttemptEnded, f.LaunchRefused, f.RunEnded):
+        if isinstance(fact, f.AttemptEnded):
+            ends[fact.run_id].append(fact.receipt.outcome)
+            if (
+                fact.receipt.outcome is Outcome.LOST
+                and world.exact
+                and not world.chances.faults.no_receipt_rate
+            ):
+                words.append(f"{fact.attempt_id} was lost where nothing gets lost")
+        elif isinstance(fact, f.RunEnded) and fact.result is f.RunResult.FAILED:
+            spec, mine = submitted[fact.run_id], ends[fact.run_id]
+            failed = sum(outcome.spends_retry for outcome in mine)
+            at_ceiling = len(mine) >= min(spec.tenacity.launches_max, WORLD_FAULTS_MAX)
+            out_of_memory = bool(mine) and mine[-1] is Outcome.OUT_OF_MEMORY
+            poor = spec.goal.usd_per_run is not None
+            if not (failed > spec.tenacity.retries or at_ceiling or out_of_memory or poor):
+                words.append(f"{fact.run_id} failed for no good reason: {fact.reason}")
+    return words
 
 
 # Once only
@@ -269,6 +295,7 @@ CHECKS: tuple[Callable[[World, Snapshot, Sequence[AnyFact]], list[str]], ...] = 
     every_run_ends,
     nothing_is_left,
     results_are_true,
+    failures_have_a_reason,
     nothing_happens_twice,
     zombies_are_true,
     attempts_stay_within_limits,
