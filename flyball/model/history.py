@@ -149,6 +149,7 @@ class Chronicle:
     def __init__(self, history: History | None = None) -> None:
         self.runs: dict[str, RunState] = dict(history.runs) if history else {}
         self.names: dict[str, str] = dict(history.names) if history else {}
+        self._told: dict[str, set[tuple[type, float]]] = {}  # kinds and times of each run's story
 
     def apply(self, fact: AnyFact) -> tuple[str, ...]:
         """Ids of the runs that it changed."""
@@ -167,8 +168,39 @@ class Chronicle:
             self.runs[run_id] = state
         elif isinstance(fact, RunSubmitted):
             return ()
-        self.runs[run_id] = _advanced(state, fact)
+        self.runs[run_id] = self._advanced(state, run_id, fact)
         return (run_id,)
+
+    def _advanced(self, state: RunState, run_id: str, fact: AnyFact) -> RunState:
+        replace = msgspec.structs.replace
+        match fact:
+            case RunSubmitted():
+                return state
+            case AttemptStarted(attempt_id=attempt_id):
+                known = any(s.attempt_id == attempt_id for s in state.started)
+                return state if known else replace(state, started=(*state.started, fact))
+            case AttemptEnded(attempt_id=attempt_id):
+                known = any(e.attempt_id == attempt_id for e in state.ended)
+                return state if known else replace(state, ended=(*state.ended, fact))
+            case RunPlanned(plan=plan):
+                return state if state.plan else replace(state, plan=plan)
+            case _:
+                return (
+                    state
+                    if self._is_told(state, run_id, fact)
+                    else replace(state, story=(*state.story, fact))
+                )
+
+    def _is_told(self, state: RunState, run_id: str, fact: AnyFact) -> bool:
+        """Compared only with facts of its kind and time: a run may report its progress thousands of times."""
+        told = self._told.get(run_id)
+        if told is None:
+            told = self._told[run_id] = {(type(known), known.at_seconds) for known in state.story}
+        key = (type(fact), fact.at_seconds)
+        if key in told:
+            return fact in state.story
+        told.add(key)
+        return False
 
     def _rename(self, fact: JobRenamed) -> tuple[str, ...]:
         moved = tuple(
@@ -183,20 +215,3 @@ class Chronicle:
             self.names[fact.old] = fact.new
             self.names.pop(fact.new, None)  # renamed back
         return moved
-
-
-def _advanced(state: RunState, fact: AnyFact) -> RunState:
-    replace = msgspec.structs.replace
-    match fact:
-        case RunSubmitted():
-            return state
-        case AttemptStarted(attempt_id=attempt_id):
-            known = any(s.attempt_id == attempt_id for s in state.started)
-            return state if known else replace(state, started=(*state.started, fact))
-        case AttemptEnded(attempt_id=attempt_id):
-            known = any(e.attempt_id == attempt_id for e in state.ended)
-            return state if known else replace(state, ended=(*state.ended, fact))
-        case RunPlanned(plan=plan):
-            return state if state.plan else replace(state, plan=plan)
-        case _:
-            return state if fact in state.story else replace(state, story=(*state.story, fact))
