@@ -9,7 +9,7 @@ import msgspec
 from flyball.model.facts import AnyFact, AttemptPlanned, HostEnding, HostPlanned
 from flyball.model.receipt import Limits
 from flyball.model.resource import Market, Offer, Size
-from flyball.model.snapshot import Host, Snapshot
+from flyball.model.snapshot import Host, LiveAttempt, LiveRun, Snapshot
 from flyball.model.units import show_seconds, show_usd
 from flyball.policy.packing_demand import Demand, Small, small_of
 from flyball.policy.packing_offers import Warm, best_host
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flyball.policy.known import Known
 
 GUESTS_MAX = 100  # each has a wrapper, a log and some processes
-GAIN = 0.9  # a new warm machine must promise a tenth less, for what is not known of those yet to come
+GAIN = 0.7  # of the cost of machines of their own: guests to come are a guess, and the last one out is late
 
 
 class Load(msgspec.Struct):
@@ -33,6 +33,7 @@ class Load(msgspec.Struct):
     cpu_cores: float = 0.0
     memory_bytes: int = 0
     guests: int = 0
+    ends_at_seconds: float = 0.0  # as expected, when the last of its guests ends
 
 
 class Hosts:
@@ -54,13 +55,14 @@ class Hosts:
         self.loads = {host_id: Load() for host_id in self.planned}
         for run in snapshot.runs.values():
             if run.live is not None and run.live.planned.host_id in self.loads:
-                self.put(run.live.planned)
+                self.put(run.live.planned, _ends_at(run, run.live, stall))
 
-    def put(self, planned: AttemptPlanned) -> None:
+    def put(self, planned: AttemptPlanned, ends_at_seconds: float) -> None:
         load = self.loads.setdefault(planned.host_id or "", Load())
         load.cpu_cores += planned.size.cpu_cores
         load.memory_bytes += planned.size.memory_bytes
         load.guests += 1
+        load.ends_at_seconds = max(load.ends_at_seconds, ends_at_seconds)
 
     def with_room(self, small: Small, errand: Errand, usd_max: float) -> tuple[HostPlanned, float] | None:
         """The fullest that still has room, where the run's part costs no more; and that part in dollars."""
@@ -72,9 +74,10 @@ class Hosts:
                 continue
             if _market(errand, self._stall, planned.provider, small) not in {None, offer.market}:
                 continue
-            # The only guest keeps the whole machine from being given back.
-            part = small.share_of(offer) if load.guests else 1.0
-            usd = float(offer.price_usd_per_hour) * part * small.seconds / 3600
+            # Whoever stays longest keeps the whole machine from being given back.
+            longer = max(0.0, self._stall.now_seconds + small.seconds - load.ends_at_seconds)
+            seconds = max(longer, small.share_of(offer) * small.seconds)
+            usd = float(offer.price_usd_per_hour) * seconds / 3600
             if usd <= usd_max:
                 found.append((share, host_id, usd))
         if not found:
@@ -103,7 +106,7 @@ def onto_host(errand: Errand, stall: Stall, room: Room, picked: Picked | None) -
         planned = _guest(
             errand, small, found[0], usd=found[1], own_usd=own_usd, now_seconds=stall.now_seconds
         )
-        hosts.put(planned)
+        hosts.put(planned, stall.now_seconds + small.seconds)
         return (planned,)
     return _on_new_host(errand, stall, room, small, hosts=hosts, own_usd=own_usd)
 
@@ -130,7 +133,8 @@ def _on_new_host(
                 errand, small, host, usd=warm.usd_per_run, own_usd=own_usd, now_seconds=stall.now_seconds
             )
             hosts.planned[host.host_id] = host
-            hosts.put(planned)
+            boot_seconds = stall.known.supplies[provider].capabilities.boot_seconds
+            hosts.put(planned, stall.now_seconds + boot_seconds + small.seconds)
             return host, planned
     return None
 
@@ -178,6 +182,14 @@ def _guest(
         ),
         host_id=host.host_id,
     )
+
+
+def _ends_at(run: LiveRun, live: LiveAttempt, stall: Stall) -> float:
+    """One that is over its time is given a quarter of it more."""
+    wall = stall.known.plan(run.run).forecast.wall_seconds
+    seconds = wall.p50 if wall is not None else 0.0
+    started = stall.now_seconds if live.started_at_seconds is None else live.started_at_seconds
+    return max(started + seconds, stall.now_seconds + seconds / 4)
 
 
 def _share_after(offer: Offer, load: Load, small: Small) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,6 @@ import msgspec
 from flyball.model.plan import Plan
 from flyball.model.resource import Arch, Offer
 from flyball.model.snapshot import LiveRun
-from flyball.policy.known import Usual
 from flyball.policy.next_step import Launchable
 from flyball.policy.placement import usable_memory_bytes
 from flyball.policy.size_ask import size_for
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 SMALL_SECONDS_MAX = (
     1800.0  # longer runs are not worth the company: one of them keeps a whole machine from ending
 )
-BURST = 4.0  # all at their peak together want at most so many times the cores there are
+BURST = 8.0  # all at their peak together want at most so many times the cores there are
 CORES_LEAST = 0.05
 MEAN_HEADROOM = 1.1
+LENGTHS_ALIKE, SIZES_ALIKE = 3.0, 4.0  # at most so many times each other: such runs are counted together
 NOTHING_GROWN = Launchable(attempt_id="", reason="")
 RATE_WINDOW_SECONDS = 1800.0  # small runs that ended lately say how many come
 
@@ -110,7 +111,7 @@ class Demand:
         self._stall = stall
         self._waiting: dict[str, Small] | None = None
         self._met: set[str] = set()
-        self._per_second: float | None = None
+        self._ended: list[tuple[float, int]] | None = None  # usual seconds, and how many lately
 
     def met(self, run_id: str) -> None:
         self._met.add(run_id)
@@ -122,10 +123,10 @@ class Demand:
         crowd = Crowd()
         crowd.add(like)
         for small in self._who_waits().values():
-            if provider in small.providers and (small.arch == like.arch or None in {small.arch, like.arch}):
+            if provider in small.providers and _are_alike(small, like):
                 crowd.add(small)
         boot_seconds = self._stall.known.supplies[provider].capabilities.boot_seconds
-        expected = self._arrivals_per_second() * (boot_seconds + like.seconds)
+        expected = self._arrivals_per_second(like) * (boot_seconds + like.seconds) / 2
         mean = 1.0 / crowd.runs
         crowd.seconds += expected * crowd.seconds * mean
         crowd.cpu_cores += expected * crowd.cpu_cores * mean
@@ -144,17 +145,29 @@ class Demand:
                         self._waiting[run.run_id] = small
         return self._waiting
 
-    def _arrivals_per_second(self) -> float:
-        """Of small runs, from those that ended in the last half hour."""
-        if self._per_second is None:
-            stall, count = self._stall, 0
-            usual: dict[str, Usual] = {}
-            for ended in reversed(list(stall.snapshot.ended.values())):
-                if stall.now_seconds - ended.at_seconds > RATE_WINDOW_SECONDS:
+    def _arrivals_per_second(self, like: Small) -> float:
+        """Of runs about as long, from those that ended in the last half hour."""
+        if self._ended is None:
+            stall, ended = self._stall, Counter[str]()
+            for end in reversed(list(stall.snapshot.ended.values())):
+                if stall.now_seconds - end.at_seconds > RATE_WINDOW_SECONDS:
                     break
-                if ended.job not in usual:
-                    usual[ended.job] = stall.known.usual(ended.job)
-                wall = usual[ended.job].wall_seconds
-                count += wall is not None and wall.p50 <= SMALL_SECONDS_MAX
-            self._per_second = count / RATE_WINDOW_SECONDS
-        return self._per_second
+                ended[end.job] += 1
+            walls = ((stall.known.usual(job).wall_seconds, count) for job, count in ended.items())
+            self._ended = [(wall.p50, count) for wall, count in walls if wall is not None]
+        near = (count for seconds, count in self._ended if _near(seconds, like.seconds, LENGTHS_ALIKE))
+        return sum(near) / RATE_WINDOW_SECONDS
+
+
+def _are_alike(one: Small, other: Small) -> bool:
+    """Whether the mean of both says something about each."""
+    return (
+        (one.arch == other.arch or None in {one.arch, other.arch})
+        and _near(one.seconds, other.seconds, LENGTHS_ALIKE)
+        and _near(one.memory_bytes, other.memory_bytes, SIZES_ALIKE)
+        and _near(one.cpu_cores, other.cpu_cores, SIZES_ALIKE)
+    )
+
+
+def _near(one: float, other: float, factor: float) -> bool:
+    return one <= factor * other and other <= factor * one
