@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from flyball.model.facts import HostPlanned
 from flyball.model.machine import Launch
 from flyball.model.receipt import Limits
 from flyball.model.resource import Size
+from flyball.model.spec import SpotAsk, SuccessRules
 from flyball.policy.commands import StartAttempt
+from flyball.policy.schedule_run import filled
 from flyball.ports.papers import Paper
 
 
@@ -26,8 +30,8 @@ def order_for_attempt(command: StartAttempt, paper: Paper, lease_seconds: float)
         env={name: filled(value, fills) for name, value in paper.env.items()},
         workdir=run.spec.workdir,
         tags=run.run.tags,
-        success=run.spec.success,
-        spot=run.spec.spot,
+        success=_rules(run.spec.success, fills),
+        spot=_spot(run.spec.spot, fills),
         lease_seconds=lease_seconds,
         host_id=planned.host_id,
     )
@@ -47,8 +51,15 @@ def order_for_host(planned: HostPlanned, lease_seconds: float) -> Launch:
     )
 
 
-def filled(text: str, fills: Mapping[str, str]) -> str:
-    """{day} and the like replaced by what they stand for in this run; other braces stay as they are."""
-    for name, value in fills.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+def _rules(rules: SuccessRules, fills: Mapping[str, str]) -> SuccessRules:
+    return replace(
+        rules,
+        outputs=tuple(filled(text, fills) for text in rules.outputs),
+        check=tuple(filled(text, fills) for text in rules.check),
+        rows=tuple(replace(row, path=filled(row.path, fills)) for row in rules.rows),
+    )
+
+
+def _spot(ask: SpotAsk, fills: Mapping[str, str]) -> SpotAsk:
+    """Each day's run resumes from its own checkpoint."""
+    return ask if ask.checkpoint is None else replace(ask, checkpoint=filled(ask.checkpoint, fills))

@@ -11,10 +11,19 @@ from flyball.model.job import Features, RunSpec
 from flyball.model.spec import JobSpec
 from flyball.policy.cron import zone_named
 from flyball.policy.deadline import deadline_of
+from flyball.policy.patterns import pattern
 from flyball.policy.run_ids import run_id_of
 
 TIME_FILLS = ("day", "yesterday", "month", "hour", "slot")
 OBJECT_FILLS = ("object", "objects")
+
+
+_BRACED = pattern(r"\{(\w+)\}")
+
+
+def filled(text: str, fills: Mapping[str, str]) -> str:
+    """{day} and the like replaced by what they stand for in this run; other braces stay, also those in a filled value."""
+    return _BRACED.sub(lambda match: fills.get(match[1], match[0]), text) if "{" in text else text
 
 
 def zone_of(spec: JobSpec) -> str:
@@ -59,7 +68,7 @@ def submission(
         job_reason="named in its definition",
         command=spec.command,
         workdir=spec.workdir,
-        inputs=spec.inputs,
+        inputs=tuple(filled(text, fills) for text in spec.inputs),
         features=Features(
             started_at_seconds=now_seconds,
             utc_offset_seconds=int(offset.total_seconds()) if offset else 0,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flyball.engine.orders import order_for_attempt
 from flyball.errors import InputError
 from flyball.model.facts import (
     AnyFact,
+    AttemptPlanned,
     CancelAsked,
     JobApplied,
     JobPaused,
@@ -21,12 +25,27 @@ from flyball.model.facts import (
     RunSubmitted,
 )
 from flyball.model.folding import fold
-from flyball.model.snapshot import Snapshot
-from flyball.model.spec import After, Arrival, Goal, Holding, JobSpec, Overlap, Schedule
+from flyball.model.receipt import Limits
+from flyball.model.resource import Arch, Market, Offer, Size
+from flyball.model.snapshot import LiveRun, Snapshot
+from flyball.model.spec import (
+    After,
+    Arrival,
+    Goal,
+    Holding,
+    JobSpec,
+    Overlap,
+    RowCount,
+    Schedule,
+    SpotAsk,
+    SuccessRules,
+)
 from flyball.policy.backfill import backfill
+from flyball.policy.commands import StartAttempt
 from flyball.policy.schedule import Turns
 from flyball.policy.schedule_run import submission
 from flyball.policy.triggers import OBJECTS_CHARS_MAX, cycle_in, triggered_runs
+from flyball.ports.papers import Paper
 
 NOW = 1_795_000_000.0
 
@@ -295,3 +314,35 @@ def test_runs_of_a_backfill_are_throttled_have_no_deadline_and_ids_of_their_own(
 def test_a_span_that_cannot_be_meant_is_refused(span, words):
     with pytest.raises(InputError, match=words):
         backfill(job("j"), span, now_seconds=NOW)
+
+
+# fills
+
+
+def test_fills_reach_the_command_the_rules_and_the_checkpoint_in_one_pass():
+    spec = job(
+        "j",
+        inputs=("in/{day}.csv",),
+        success=SuccessRules(
+            outputs=("out/{day}",), check=("test", "{object}"), rows=(RowCount(path="{day}"),)
+        ),
+        spot=SpotAsk(checkpoint="s3://b/{day}"),
+    )
+    fills = {"object": "odd {day}", "day": "2026-10-01"}
+    submitted = submission(spec, run_id="r", cause="", now_seconds=NOW, due_seconds=NOW, fills=fills)
+    assert submitted.run.inputs == ("in/2026-10-01.csv",)
+    offer = Offer(
+        cloud="c", region="r", instance_type="t", arch=Arch.X86_64, vcpus=1, memory_bytes=1, market=Market.SPOT,
+        price_usd_per_hour=Decimal(1), as_of=date(2026, 1, 1), source="",
+    )  # fmt: skip
+    planned = AttemptPlanned(
+        at_seconds=NOW, run_id="r", attempt_id="r.1", provider="local", offer=offer,
+        size=Size(cpu_cores=1, memory_bytes=1), limits=Limits(), reason="",
+    )  # fmt: skip
+    start = StartAttempt(planned=planned, run=LiveRun(submitted=submitted, spec=spec))
+    paper = Paper(command=("x", "{object} {day} {print $1}"), env={"A": "{day}"})
+    order = order_for_attempt(start, paper, 60.0)
+    assert order.command == ("x", "odd {day} 2026-10-01 {print $1}")
+    assert (order.env, order.spot.checkpoint) == ({"A": "2026-10-01"}, "s3://b/2026-10-01")
+    assert order.success.outputs == ("out/2026-10-01",)
+    assert (order.success.check, order.success.rows[0].path) == (("test", "odd {day}"), "2026-10-01")
