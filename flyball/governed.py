@@ -24,7 +24,7 @@ from flyball.model.status import RunStatus
 from flyball.policy.backfill import backfill
 from flyball.policy.deadline import deadline_of
 from flyball.policy.run_ids import run_id_at
-from flyball.policy.schedule_run import time_fills
+from flyball.policy.schedule_run import filled, time_fills
 from flyball.policy.status import status_of_ended, status_of_live
 from flyball.ports.clock import Clock
 from flyball.ports.store import Store
@@ -97,7 +97,9 @@ class Governed:
         fills: Mapping[str, str],
         tags: Mapping[str, str],
     ) -> RunSpec:
-        input_bytes, objects = self._measure_inputs(spec.inputs)
+        all_fills = {**time_fills(spec, now_seconds), **fills}
+        inputs = tuple(filled(text, all_fills) for text in spec.inputs)
+        input_bytes, objects = self._measure_inputs(inputs)
         numbers = {key: float(value) for key, value in fills.items() if _is_number(value)}
         return RunSpec(
             run_id=run_id,
@@ -105,7 +107,7 @@ class Governed:
             job_reason="named in its definition",
             command=spec.command,
             workdir=spec.workdir,
-            inputs=spec.inputs,
+            inputs=inputs,
             features=Features(
                 started_at_seconds=now_seconds,
                 input_bytes=input_bytes,
