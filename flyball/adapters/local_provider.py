@@ -205,7 +205,9 @@ def _check(order: Launch, total: Size) -> None:
     if not order.command or not order.command[0]:
         raise BadRequest("there is no command")
     if order.workdir is not None and not Path(order.workdir).is_dir():
-        raise BadRequest(f"its workdir {order.workdir} is not there", hint="make the folder, then flyball retry")
+        raise BadRequest(
+            f"its workdir {order.workdir} is not there", hint="make the folder, then flyball retry"
+        )
     if not total.holds(order.size):
         raise BadRequest(
             "it does not fit on this machine",

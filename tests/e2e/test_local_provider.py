@@ -195,12 +195,10 @@ def test_a_command_that_cannot_be_found_says_so_in_its_log(provider, home):
     assert "no-such-command-anywhere" in (home / "runs/r.1/log").read_text()
 
 
-def test_a_working_folder_that_is_gone_is_a_failure_in_words(provider, home):
-    provider.launch(order(provider, "r.1", "true", workdir=str(home / "gone")))
-    ended = in_stage(provider, "r.1", Stage.ENDED)
-    assert ended.outcome is Outcome.FAILED
-    assert ended.receipt is not None
-    assert "No such file" in ended.receipt.exit_cause
+def test_a_working_folder_that_is_gone_is_refused_in_words(provider, home):
+    with pytest.raises(BadRequest, match="workdir"):
+        provider.launch(order(provider, "r.1", "true", workdir=str(home / "gone")))
+    assert list(provider.machines()) == []
 
 
 @pytest.mark.parametrize("said", ["0.25", "25%", "5/20", " 0.25\n"])
