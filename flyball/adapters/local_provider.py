@@ -72,11 +72,13 @@ class LocalProvider:
 
     def launch(self, order: Launch) -> None:
         """Raises: BadRequest, NoCapacity (memory), Unavailable."""
-        _check(order, self._total)
+        if not ATTEMPT_ID.fullmatch(order.attempt_id):
+            raise BadRequest(f"{order.attempt_id!r} is no attempt id", why="it names a folder")
         folder = self._folders.folder(order.attempt_id)
+        if folder.is_claimed():  # asked before it is judged: what has begun cannot be refused any more
+            return
+        _check(order, self._total)
         try:
-            if folder.is_claimed():
-                return
             if folder.launched is None:
                 self._check_room(order)
                 self._folders.make(Launched.of(order, self._now_seconds()))
@@ -198,8 +200,6 @@ class LocalProvider:
 
 
 def _check(order: Launch, total: Size) -> None:
-    if not ATTEMPT_ID.fullmatch(order.attempt_id):
-        raise BadRequest(f"{order.attempt_id!r} is no attempt id", why="it names a folder")
     if order.is_host or order.host_id is not None:
         raise BadRequest("this machine keeps no warm machines", why="it is one itself")
     if not order.command or not order.command[0]:

@@ -201,6 +201,17 @@ def test_a_working_folder_that_is_gone_is_refused_in_words(provider, home):
     assert list(provider.machines()) == []
 
 
+def test_what_has_begun_is_not_refused_when_it_is_ordered_again(provider, home):
+    place = home.parent / "place"
+    place.mkdir()
+    begun = order(provider, "r.1", "sleep", "60", workdir=str(place))
+    provider.launch(begun)
+    in_stage(provider, "r.1", Stage.RUNNING)
+    place.rmdir()
+    provider.launch(begun)
+    assert [machine.stage for machine in provider.machines()] == [Stage.RUNNING]
+
+
 @pytest.mark.parametrize("said", ["0.25", "25%", "5/20", " 0.25\n"])
 def test_progress_is_what_the_job_last_wrote(provider, home, said):
     script = f"printf '{said.replace('%', '%%')}' > $FLYBALL_PROGRESS; sleep 60"
