@@ -20,9 +20,16 @@ def event_words(fact: f.AnyFact) -> str | None:
 
 
 def _planned(fact: f.AttemptPlanned) -> str:
-    market = "" if fact.offer.price_usd_per_hour == 0 else f" {market_words(fact.offer.market)}"
-    where = f"{fact.provider} {fact.offer.instance_type}{market}"
-    return f"{fact.attempt_id} gets {size_words(fact.size)} on {where}: {fact.reason}"
+    """Why it is tried again, if it is; `flyball why` has the rest."""
+    offer = fact.offer
+    where = (
+        fact.provider
+        if not offer.price_usd_per_hour
+        else f"{fact.provider} {offer.instance_type} {market_words(offer.market)}"
+    )
+    reason = fact.reason.partition("; ")[0]
+    again = "" if reason == "first attempt" else f": {reason}"
+    return f"{fact.attempt_id} gets {size_words(fact.size)} on {where}{again}"
 
 
 def market_words(market: Market) -> str:
@@ -41,8 +48,8 @@ def _released(fact: f.MachineReleased) -> str | None:
     return f"{fact.attempt_id} given back: {show_usd(fact.charge.usd)}"
 
 
-def _submitted(fact: f.RunSubmitted) -> str:
-    return f"{fact.run.run_id} submitted: {fact.run.job}, {fact.cause}"
+def _more(reason: str, result: str) -> str:
+    return "" if reason == result else f": {reason}"
 
 
 _WORDS: dict[type, Words] = {
@@ -52,10 +59,10 @@ _WORDS: dict[type, Words] = {
     f.JobResumed: lambda x: f"job {x.job} resumed",
     f.SlotSkipped: lambda x: f"job {x.job} not run: {x.reason}",
     f.ObjectsArrived: lambda x: f"job {x.job}: {len(x.objects)} objects arrived",
-    f.RunSubmitted: _submitted,
+    f.RunSubmitted: lambda x: f"{x.run.run_id} {x.run.job} submitted: {x.cause}",
     f.RunHeld: lambda x: f"{x.run_id} held ({x.kind}): {x.reason}",
     f.CancelAsked: lambda x: f"{x.run_id} is to be cancelled: {x.reason}",
-    f.RunEnded: lambda x: f"{x.run_id} {x.result.value}: {x.job}, {x.reason}",
+    f.RunEnded: lambda x: f"{x.run_id} {x.job} {x.result.value}" + _more(x.reason, x.result.value),
     f.AttemptPlanned: _planned,
     f.LaunchRefused: lambda x: f"{x.attempt_id} refused by {x.provider}: {x.reason}",
     f.AttemptStarted: lambda x: f"{x.attempt_id} runs",
