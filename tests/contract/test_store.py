@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -403,6 +405,20 @@ class TestSqliteStore(StoreContract):
         assert (store.rows(), store.run("r2"), store.jobs()) == before
         store.append([started("r2")])
         assert len(store.rows("b")) == 2
+
+    def test_rows_of_an_older_store_are_made_anew_with_what_they_did_not_say(
+        self, store: SqliteStore
+    ) -> None:
+        store.append([submitted("r1"), attempt_planned("r1"), launched("r1"), started("r1"), ended("r1")])
+        store.append([released("r1", "r1.1")])
+        rows = store.rows()
+        store.close()
+        with closing(sqlite3.connect(store.path)) as db, db:
+            db.execute("UPDATE meta SET value = '1' WHERE key = 'projection'")
+            db.execute("DELETE FROM attempts")
+        with SqliteStore(store.path) as reopened:
+            assert reopened.rows() == rows
+            assert rows[0].cost_usd == "0.0003"
 
     @settings(deadline=None, max_examples=60)
     @given(facts=FACTS, cuts=st.lists(st.integers(0, 25), max_size=3))
