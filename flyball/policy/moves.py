@@ -104,10 +104,9 @@ def _pays(run: LiveRun, live: LiveAttempt, stall: Stall, fresh: dict[str, SpotSe
         now_seconds=stall.now_seconds,
         machine_on_demand=True,
     )
-    if decision.action != "spot":
-        return False
-    costs = {answer.action: answer.expected_usd for answer in reversed(decision.weighed)}
-    return costs["spot"] <= (1 - SAVED_LEAST) * costs.get("on_demand", math.inf)
+    staying_usd = float(live.planned.offer.price_usd_per_hour) * left_seconds / 3600
+    moving_usd = min((a.expected_usd for a in decision.weighed if a.action == "spot"), default=math.inf)
+    return decision.action == "spot" and moving_usd <= (1 - SAVED_LEAST) * staying_usd
 
 
 def _first(candidates: Iterator[Candidate]) -> list[Candidate]:
