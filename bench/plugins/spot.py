@@ -33,6 +33,7 @@ class Flyball:
         self.zones = [str(z) for z in range(zones)]
         self.memories = [SpotMemory.of(self.zones)] * runs
         self.plans = [None] * runs
+        self.asked = {}
         for i in range(past):
             self._look(batch.history[:, :, i].tolist(), (i - past) * self.tick_seconds)
 
@@ -43,6 +44,7 @@ class Flyball:
 
     def decide_batch(self, state):
         seen = state.avail.tolist()
+        self._hear_of_refusals(state)
         self._look(seen, state.i * self.tick_seconds)
         states = {run: self._state(state, run, seen[run]) for run in np.flatnonzero(state.live).tolist()}
         stale = [run for run, s in states.items() if not (self.plans[run] and holds(self.plans[run], s))]
@@ -51,7 +53,17 @@ class Flyball:
         answer = np.full(len(self.plans), WAIT)
         for run, run_state in states.items():
             answer[run] = _code(decide(run_state, self.plans[run]))
+        self.asked = {run: int(zone) for run, zone in enumerate(answer) if zone >= 0}
         return answer
+
+    def _hear_of_refusals(self, state):
+        """A zone that was asked for a machine and gave none was down."""
+        for run, zone in self.asked.items():
+            if state.live[run] and state.machine[run] != zone and not state.preempted[run]:
+                refusal = {self.zones[zone]: False}
+                self.memories[run] = looked(
+                    self.memories[run], refusal, now_seconds=(state.i - 1) * self.tick_seconds
+                )
 
     def _state(self, state, run, seen):
         tick, machine = self.tick_seconds, int(state.machine[run])

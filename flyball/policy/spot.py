@@ -105,19 +105,19 @@ def _weighed(state: SpotState, chances: Chances, table: Table) -> tuple[Answer, 
         answers: list[_Weighed] = [("spot", launch.zone.zone, launch.against_others) for launch in launches]
         answers += _keeping(state, chances, own, free)
     else:
-        best = min(launches, key=lambda launch: launch.against_others, default=None)
+        known = [launch for launch in launches if launch.zone.up]
+        best = min(known, key=lambda launch: launch.against_others, default=None)
         own = free if state.machine == "none" else table.costs(left, slack - state.warming_seconds)
         buying = ON_DEMAND if state.machine == "none" else KEEP_ON_DEMAND
         spells = [(_down_spell(state), 0.0)]  # as if what is up were not there
-        if best and best.zone.up:
+        if best:
             spells.append((best.spell, best.dearer))  # or is taken later, at its price
         bought = min(own[buying + spell] + dearer for spell, dearer in spells)
         wait = min(free[WAIT + spell] + dearer for spell, dearer in spells)
         answers = [("on_demand", None, bought), ("wait", None, wait)]
-        if best:
-            refused = wait if state.machine == "none" else bought
-            cost = best.chance * (best.cost + best.dearer) + (1 - best.chance) * refused
-            answers.append(("spot", best.zone.zone, cost))
+        refused = wait if state.machine == "none" else bought
+        asked = [best] if best else launches
+        answers += [("spot", launch.zone.zone, launch.expected(refused)) for launch in asked]
     return tuple(Answer(action=action, zone=zone, expected_usd=cost * usd) for action, zone, cost in answers)
 
 
@@ -143,6 +143,9 @@ class _Launch:
         if zone.up is None:
             seen = state.memory.zones.get(zone.zone, NOTHING_SEEN)
             self.chance = chance_up(seen, prior=state.prior, now_seconds=state.now_seconds)
+
+    def expected(self, refused: float) -> float:
+        return self.chance * (self.cost + self.dearer) + (1 - self.chance) * refused
 
 
 def _keeping(state: SpotState, chances: Chances, own: list[float], free: list[float]) -> list[_Weighed]:
