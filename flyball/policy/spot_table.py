@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STEPS = 120  # layers from now to the deadline; 200 change the mean cost by no more than 0.002
 SLACKS = 56
 WINDOW = 0.2  # part of the layers that is kept: after that much of the time left a new table is made, with finer layers
+FORBIDDEN = 1e12
 UP, DOWN = 0, AGES  # the youngest spells of either kind
 
 # Rows of a table.
@@ -146,21 +147,37 @@ class _Backward:
         self.step = left / STEPS
         launches_from = 2 * changeover + late
         self.slack = _slack_grid(slack_max, changeover, launches_from)
-        site = np.array([[*c.ends, *c.returns] for c in chances])
-        own = np.array([c.ends for c in chances])
         self.price = np.array([c.price for c in chances])[:, None, None]
-        another = np.array([c.another_up for c in chances])
-        self.next = np.zeros((len(chances), AGES, 2 * AGES))  # after capacity of an age ends
-        self.next[:, :, UP] = another[:, None]
-        self.next[:, :, DOWN] = 1.0 - another[:, None]
-        self.site, self.own = _Spells(site, 2, self.step), _Spells(own, 1, self.step)
-        self.warm = _Spells(own, 1, max(changeover, 1e-3))
-        self.rates = site[:, :, None]
+        self.another = np.array([c.another_up for c in chances])[:, None, None]
         self.by_step, self.by_changeover = _Shift(self.slack, self.step), _Shift(self.slack, changeover)
         self.by_half_changeover = _Shift(self.slack, changeover / 2)
-        self.pause = np.clip(self.slack - changeover, 0.0, self.step)
-        self.by_half_pause = _Shift(self.slack, self.pause / 2)
         self.may_launch = self.slack >= launches_from - 1e-6
+        rates = np.array([[*c.ends, *c.returns] for c in chances])
+        self._prepare_steps(rates)
+        self._prepare_pauses(rates[:, :, None])
+
+    def _prepare_steps(self, rates: Array) -> None:
+        """Weights of what a step leads to: rows are ages, columns no event at each age, then the events."""
+        np = self.np
+        site, own = _Spells(rates, 2, self.step), _Spells(rates[:, :AGES], 1, self.step)
+        self.warm = _Spells(rates[:, :AGES], 1, max(self.changeover, 1e-3))
+        self.event, self.when = site.event[:, :, None], site.when[:, :, None]
+        ends = np.zeros((*rates.shape, 2))
+        ends[:, :AGES, 0], ends[:, AGES:, 1] = site.event[:, :AGES], site.event[:, AGES:]
+        early = ends * (1 - self.when)
+        self.run_weights = np.concatenate([site.still, ends, early], axis=2)
+        late, both = ends * self.when, early * self.when
+        self.wait_weights = np.concatenate([site.still, early, early * (1 - self.when), late, both], axis=2)
+        self.spot_weights = np.concatenate([own.still, ends[:, :AGES, :1], early[:, :AGES, :1]], axis=2)
+
+    def _prepare_pauses(self, rates: Array) -> None:
+        """Where there is not slack for waiting a whole step: until on demand has to start."""
+        np = self.np
+        self.short = int(np.searchsorted(self.slack, self.step + self.changeover))
+        pause = np.clip(self.slack - self.changeover, 0.0, self.step)
+        self.by_half_pause = _Shift(self.slack, pause / 2)
+        self.quiet = np.exp(-rates * pause[: self.short])
+        self.pause_left = 1 - pause[: self.short] / 2 / self.step
 
     def solved(self) -> Any:
         """Costs of the kept layers: layer, run, row, slack."""
@@ -178,11 +195,11 @@ class _Backward:
             launch = self._launch(none, spot)
             wait = self._wait(k, none)
             keep_on_demand = self._keep_on_demand(work, on_demand)
-            on_demand.append(np.minimum(keep_on_demand, np.minimum(wait, launch)) * (work > 0))
-            start = self.by_changeover(keep_on_demand) + np.maximum(self.changeover - self.slack, 0.0) * (
-                work > 0
-            )
-            none.append(np.minimum(start, np.minimum(wait, launch)) * (work > 0))
+            other = np.minimum(wait, launch)
+            late = np.maximum(self.changeover - self.slack, 0.0)
+            start = self.by_changeover(keep_on_demand) + late * (work > 0)
+            on_demand.append(np.minimum(keep_on_demand, other) * (work > 0))
+            none.append(np.minimum(start, other) * (work > 0))
             for layers in (none, spot, on_demand):
                 del layers[: max(0, len(layers) - history)]
             if k >= STEPS + 1 - kept:
@@ -195,52 +212,46 @@ class _Backward:
         return out
 
     def _after(self, values: Array) -> Array:
-        """Values after the event of each spell: capacity that ends, capacity that returns."""
-        after = self.np.empty_like(values)
-        after[:, :AGES] = self.next @ values
-        after[:, AGES:] = values[:, UP : UP + 1]
-        return after
+        """Two rows: values after capacity ended, and after it returned."""
+        up = values[:, UP : UP + 1]
+        ended = self.another * up + (1 - self.another) * values[:, DOWN : DOWN + 1]
+        return self.np.concatenate([ended, up], axis=1)
+
+    def _billed(self, work: Array, rows: int) -> Array:
+        np, event = self.np, self.event[:, :rows]
+        until = np.minimum(work, self.when[:, :rows] * self.step)
+        billed: Array = (1 - event) * np.minimum(work, self.step) + event * until
+        return billed
 
     def _keep_spot(self, work: Array, none: list[Array], spot: list[Array]) -> Array:
-        now, slope = none[-1], none[-1] - none[-2]
-        when, event = self.own.when[:, :, None], self.own.event[:, :, None]
-        after = self.next @ now + (1 - when) * (self.next @ slope)
-        np = self.np
-        billed = self.price * (
-            (1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step)
-        )
-        return (billed + self.own.still @ spot[-1] + event * after) * (work > 0)  # type: ignore[no-any-return]
+        ended, slope = (self._after(v)[:, :1] for v in (none[-1], none[-1] - none[-2]))
+        ahead = self.spot_weights @ self.np.concatenate([spot[-1], ended, slope], axis=1)
+        kept: Array = (self.price * self._billed(work, AGES) + ahead) * (work > 0)
+        return kept
 
     def _keep_on_demand(self, work: Array, on_demand: list[Array]) -> Array:
-        np, now, slope = self.np, on_demand[-1], on_demand[-1] - on_demand[-2]
-        when, event = self.site.when[:, :, None], self.site.event[:, :, None]
-        after = self._after(now) + (1 - when) * self._after(slope)
-        billed = (1 - event) * np.minimum(work, self.step) + event * np.minimum(work, when * self.step)
-        return (billed + self.site.still @ now + event * after) * (work > 0)  # type: ignore[no-any-return]
+        now = on_demand[-1]
+        events, slopes = self._after(now), self._after(now - on_demand[-2])
+        ahead = self.run_weights @ self.np.concatenate([now, events, slopes], axis=1)
+        kept: Array = (self._billed(work, 2 * AGES) + ahead) * (work > 0)
+        return kept
 
     def _wait(self, k: int, none: list[Array]) -> Array:
-        """Waiting for a layer, or, where there is not so much slack, until on demand has to start."""
-        np, now, slope = self.np, none[-1], none[-1] - none[-2]
-        when, event = self.site.when[:, :, None], self.site.event[:, :, None]
-        later, later_slope = self.by_step(now), self.by_step(slope)
-        here = self._after(now) + (1 - when) * self._after(slope)
-        there = self._after(later) + (1 - when) * self._after(later_slope)
-        whole = self.site.still @ later + event * ((1 - when) * here + when * there)
-        short = int(np.searchsorted(self.slack, self.step + self.changeover))
-        if short:
-            pause = self.pause[:short]
-            quiet = np.exp(-self.rates * pause)
-            forced = k * self.step - self.slack[:short] + self.changeover
-            ahead = self._after(self.by_half_pause(now))[:, :, :short]
-            ahead = ahead + (1 - pause / 2 / self.step) * self._after(self.by_half_pause(slope))[:, :, :short]
-            whole[:, :, :short] = quiet * forced + (1 - quiet) * ahead
-        whole[:, :AGES] = np.where(
-            self.may_launch, 1e12, whole[:, :AGES]
-        )  # what is there is taken, or not waited for
+        np, now = self.np, none[-1]
+        here = np.concatenate([self._after(now), self._after(now - none[-2])], axis=1)
+        whole: Array = self.wait_weights @ np.concatenate(
+            [self.by_step(now), here, self.by_step(here)], axis=1
+        )
+        if self.short:
+            forced = k * self.step - self.slack[: self.short] + self.changeover
+            ahead = self.by_half_pause(here)[:, :, : self.short]
+            ahead = (ahead[:, :2] + self.pause_left * ahead[:, 2:]).repeat(AGES, axis=1)
+            whole[:, :, : self.short] = self.quiet * forced + (1 - self.quiet) * ahead
+        whole[:, :AGES, self.may_launch] = FORBIDDEN  # capacity that is there is taken, or done without
         return whole
 
     def _launch(self, none: list[Array], spot: list[Array]) -> Array:
-        """Cost of a new spot machine for capacity of each age, 1e12 while none is up or it would not be safe."""
+        """Cost of a new spot machine for capacity of each age, FORBIDDEN while none is up or it would not be safe."""
         np = self.np
         event = self.warm.event[:, :, None]
         back = self.changeover / self.step
@@ -251,8 +262,8 @@ class _Backward:
         low = min(max(int(half) - 1, 0), len(none) - 2)
         lost_at = none[-1 - low] + (1 + low - half) * (none[-1 - low] - none[-2 - low])
         lost = self.by_half_changeover(lost_at)
-        after = self.next @ lost
-        out = np.full((len(self.price), 2 * AGES, SLACKS), 1e12)
+        after = self._after(lost)[:, :1]
+        out = np.full((len(self.price), 2 * AGES, SLACKS), FORBIDDEN)
         cost = self.price * self.changeover * (1 - event / 2) + self.warm.still @ ready + event * after
-        out[:, :AGES] = np.where(self.may_launch, cost, 1e12)
+        out[:, :AGES] = np.where(self.may_launch, cost, FORBIDDEN)
         return out  # type: ignore[no-any-return]
