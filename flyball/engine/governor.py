@@ -71,21 +71,27 @@ class Governor:
         return Ticked(facts=tuple(self._facts), warnings=tuple(self._warnings))
 
     def _tick(self) -> None:
-        listed_at_seconds = (
-            self._clock.now_seconds()
-        )  # what listings show is no younger, however slow the calls are
+        # What listings show is no younger than this, however slow the calls are.
+        listed_at_seconds = self._clock.now_seconds()
         listings = self._listings()  # before the log is read: what it shows was planned in the log by then
         self.catch_up()
         now_seconds = self._clock.now_seconds()
         known = self._known(self.snapshot)
         seen = observe(self.snapshot, listings, known, listed_at_seconds)
-        self._record(_of(known.only, [*seen, *self._news(self.snapshot, now_seconds)]))
-        self._record(_of(known.only, decide(self.snapshot, known, now_seconds)))
-        if self._act(correct(self.snapshot, listings, known, now_seconds), known):
+        self._decide_after([*seen, *self._news(self.snapshot, now_seconds)], known, now_seconds)
+        done, gave_back = self._act(correct(self.snapshot, listings, known, now_seconds), known)
+        if gave_back:
             # What was given back makes room, and its run may go on at once.
-            self._record(_of(known.only, decide(self.snapshot, known, now_seconds)))
-            self._act(correct(self.snapshot, listings, known, now_seconds), known)
+            self._decide_after(done, known, now_seconds)
+            done, _ = self._act(correct(self.snapshot, listings, known, now_seconds), known)
+        self._record(done)
         self._renew(listings, known.only)
+
+    def _decide_after(self, facts: Sequence[AnyFact], known: Known, now_seconds: float) -> None:
+        """Facts that are known by now and what is decided from them, durable together: one wait for the disk."""
+        mine = _of(known.only, facts)
+        decided = decide(fold(self.snapshot, mine), known, now_seconds)
+        self._record([*mine, *_of(known.only, decided)])
 
     def catch_up(self) -> None:
         """Fold what was recorded since."""
@@ -108,16 +114,17 @@ class Governor:
         self.snapshot = fold(self.snapshot, facts)
         self._facts.extend(facts)
 
-    def _act(self, commands: Sequence[Command], known: Known) -> bool:
-        """Whether anything was given back. What was done is recorded at the end; if that is not reached, the next
-        tick does it again, which changes nothing."""
+    def _act(self, commands: Sequence[Command], known: Known) -> tuple[list[AnyFact], bool]:
+        """(what was done, whether anything was given back). Should it never be recorded, the next tick does it again,
+        which changes nothing."""
         done: list[AnyFact] = []
+        gave_back = False
         for command in commands:
             if known.only is not None and not _runs_of(command) & known.only:
                 continue
             done.extend(self._carry_out(command, known))
-        self._record(done)
-        return any(isinstance(command, GiveBack) for command in commands)
+            gave_back |= isinstance(command, GiveBack)
+        return done, gave_back
 
     def _carry_out(self, command: Command, known: Known) -> Sequence[AnyFact]:
         try:
