@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.model.charge import NANO
+from flyball.model.facts import AttemptPlanned, HostPlanned
 from flyball.model.machine import Machine
-from flyball.model.resource import Offer
 from flyball.model.snapshot import LiveAttempt, Snapshot
 from flyball.policy.charges import usd_for
 from flyball.policy.charges_open import open_costs
@@ -46,49 +47,56 @@ def machines_overview(
     """The oldest first. Without `supplies` every machine is taken to be billed, from the first second on."""
     so_far = {held.attempt_id: held.nano_usd for held in open_costs(snapshot, supplies or {}, now_seconds)}
     listed = {name: {m.attempt_id: m for m in machines} for name, machines in listings.items()}
-
-    def line(
-        provider: str, attempt_id: str, offer: Offer, since: float | None, **more: str | None
-    ) -> MachineLine:
-        return MachineLine(
-            attempt_id=attempt_id,
-            provider=provider,
-            instance_type=offer.instance_type,
-            market=offer.market.value,
-            zone=offer.zone or offer.region,
-            since_seconds=since,
-            age_seconds=None if since is None else max(0.0, now_seconds - since),
-            cost_usd=NANO * so_far.get(attempt_id, 0),
-            is_listed=attempt_id in listed[provider] if provider in listed else None,
-            **more,  # type: ignore[arg-type]
-        )
-
     lines = [
-        line(
-            run.live.planned.provider, run.live.attempt_id, run.live.planned.offer, run.live.launched_at_seconds,
-            run_id=run.run_id, job=run.job, host_id=run.live.planned.host_id, state=_state(run.live),
+        replace(
+            line,
+            age_seconds=None if line.since_seconds is None else max(0.0, now_seconds - line.since_seconds),
+            cost_usd=NANO * so_far.get(line.attempt_id, 0),
+            is_listed=line.attempt_id in listed[line.provider] if line.provider in listed else None,
         )
-        for run in snapshot.runs.values() if run.live is not None
-    ]  # fmt: skip
-    lines += [
-        line(
-            left.planned.provider, attempt_id, left.planned.offer, left.launched_at_seconds,
-            run_id=left.run_id, job=left.job, host_id=left.planned.host_id, state="unreleased",
-        )
-        for attempt_id, left in snapshot.unreleased.items()
-    ]  # fmt: skip
-    lines += [
-        line(host.planned.provider, host_id, host.planned.offer, host.launched_at_seconds, state="shared")
-        for host_id, host in snapshot.hosts.items()
+        for line in _owned(snapshot)
     ]
-    known = {each.attempt_id for each in lines}
+    owned = {line.attempt_id for line in lines}
     lines += [
         _zombie(provider, machine, snapshot.zombies.get(attempt_id), now_seconds)
         for provider, machines in listed.items()
         for attempt_id, machine in machines.items()
-        if attempt_id not in known
+        if attempt_id not in owned
     ]
-    return tuple(sorted(lines, key=lambda m: (-(m.age_seconds or 0.0), m.attempt_id)))
+    return tuple(sorted(lines, key=lambda line: (-(line.age_seconds or 0.0), line.attempt_id)))
+
+
+def _owned(snapshot: Snapshot) -> Iterator[MachineLine]:
+    for run in snapshot.runs.values():
+        if run.live is not None:
+            yield _line(
+                run.live.planned, run.live.attempt_id, state=_state(run.live), since=run.live.launched_at_seconds,
+                run_id=run.run_id, job=run.job,
+            )  # fmt: skip
+    for attempt_id, left in snapshot.unreleased.items():
+        yield _line(
+            left.planned, attempt_id, state="unreleased", since=left.launched_at_seconds, run_id=left.run_id, job=left.job
+        )  # fmt: skip
+    for host_id, host in snapshot.hosts.items():
+        yield _line(host.planned, host_id, state="shared", since=host.launched_at_seconds)
+
+
+def _line(
+    planned: AttemptPlanned | HostPlanned, attempt_id: str, *, state: str, since: float | None, run_id: str = "", job: str = ""
+) -> MachineLine:  # fmt: skip
+    offer = planned.offer
+    return MachineLine(
+        attempt_id=attempt_id,
+        run_id=run_id,
+        job=job,
+        provider=planned.provider,
+        instance_type=offer.instance_type,
+        market=offer.market.value,
+        zone=offer.zone or offer.region,
+        host_id=planned.host_id if isinstance(planned, AttemptPlanned) else None,
+        state=state,
+        since_seconds=since,
+    )
 
 
 def _state(live: LiveAttempt) -> str:

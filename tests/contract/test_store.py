@@ -331,6 +331,19 @@ class StoreContract:
         store.append([released("r1", "r1.1", usd="0.1"), released("r1", "r1.1", at=1011.0, usd="0.2")])
         assert [row.cost_usd for row in store.rows()] == ["0.1"]
 
+    def test_a_story_told_again_stays_as_it_was(self, store: Store) -> None:
+        story = [held("r1"), attempt_planned("r1"), launched("r1"), released("r1", "r1.1"), run_ended("r1")]
+        store.append([submitted("r1"), *story])
+        before = store.run("r1")
+        assert before is not None
+        assert before.story == tuple(story)
+        store.append(story)
+        assert store.run("r1") == before
+
+    def test_a_machine_of_nobody_that_was_gone_by_itself_is_not_listed(self, store: Store) -> None:
+        store.append([zombie("z1"), released("", "z1", usd="0")])
+        assert list(store.rows()) == []
+
     def test_machines_that_no_run_had_to_itself_are_listed_too(self, store: Store) -> None:
         store.append([host_planned("h1"), HostLaunched(at_seconds=901.0, host_id="h1")])
         (row,) = store.rows(SHARED_MACHINES)

@@ -117,6 +117,8 @@ def test_costs_can_be_grouped_in_six_ways(by, keys):
 def test_an_attempt_counts_when_its_machine_was_given_back():
     assert costs(ROWS, since_seconds=T0 + DAY).total.usd == Decimal("0.25")
     assert costs(ROWS, until_seconds=T0 + DAY).total.usd == Decimal("0.75")
+    assert [costs(ROWS[:1], until_seconds=T0 + at).total.attempts for at in (800, 800.001)] == [0, 1]
+    assert [costs(ROWS[:1], since_seconds=T0 + at).total.attempts for at in (800, 800.001)] == [1, 0]
     assert costs(ROWS, since_seconds=T0 + 801, until_seconds=T0 + DAY).lines == ()
 
 
