@@ -42,7 +42,10 @@ class Governed:
         store: Store,
         clock: Clock,
         load_snapshot: Callable[[], Snapshot] = Snapshot,
-        measure_inputs: Callable[[Sequence[str]], tuple[int | None, int | None]] = lambda _: (None, None),
+        measure_inputs: Callable[[Sequence[str], str | None], tuple[int | None, int | None]] = lambda _, __: (
+            None,
+            None,
+        ),
         code_version: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.store, self._clock = store, clock
@@ -99,7 +102,7 @@ class Governed:
     ) -> RunSpec:
         all_fills = {**time_fills(spec, now_seconds), **fills}
         inputs = tuple(filled(text, all_fills) for text in spec.inputs)
-        input_bytes, objects = self._measure_inputs(inputs)
+        input_bytes, objects = self._measure_inputs(inputs, spec.workdir)
         numbers = {key: float(value) for key, value in fills.items() if _is_number(value)}
         return RunSpec(
             run_id=run_id,

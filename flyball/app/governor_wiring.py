@@ -19,9 +19,10 @@ from flyball.engine.kept_snapshot import keep_snapshot, load_snapshot
 from flyball.errors import FlyballError
 from flyball.governed import Governed
 from flyball.model.ceilings import Ceilings
-from flyball.model.facts import AnyFact
+from flyball.model.facts import AnyFact, RunSubmitted
 from flyball.model.snapshot import Snapshot
 from flyball.policy.known import Known
+from flyball.policy.schedule_run import filled
 
 if TYPE_CHECKING:
     from flyball.adapters.arrivals import Arrivals
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PROVIDERS = ("local",)
 SNAPSHOT_FILE = "snapshot.msgpack"
+MEASURE_SECONDS = 5.0
 
 
 class WallClock:
@@ -72,17 +74,25 @@ def workplace() -> Workplace:
     return Workplace(home=home, settings=settings, store=store, papers=FolderPapers(home), governed=governed)
 
 
-def _measure_inputs(inputs: Sequence[str]) -> tuple[int | None, int | None]:
+def _measure_inputs(inputs: Sequence[str], workdir: str | None) -> tuple[int | None, int | None]:
     """Unknown as soon as one of them is: the run goes on without it."""
-    from flyball.app.wiring import _measure_input
+    from flyball.app.wiring import measure_input
 
     sizes = []
     for text in inputs:
         try:
-            sizes.append(_measure_input(text))
+            sizes.append(measure_input(_located(text, workdir)))
         except FlyballError:
             return None, None
     return (sum(b for b, _ in sizes), sum(n for _, n in sizes)) if sizes else (None, None)
+
+
+def _located(text: str, workdir: str | None) -> str:
+    """A path as the command will see it: from its workdir."""
+    sign, path = ("@", text[1:]) if text.startswith("@") else ("", text)
+    if workdir is None or "://" in path:
+        return text
+    return sign + str(Path(workdir) / Path(path).expanduser())
 
 
 def providers(place: Workplace) -> Mapping[str, Provider]:
@@ -131,9 +141,40 @@ def governor(
         clock=WallClock(),
         snapshot=place.governed.snapshot,
         news=news,
+        complete=_Completing(world(place.settings).code_version),
     )
     local = found["local"]
     return loop, local.wait_for_news if isinstance(local, LocalProvider) else time.sleep
+
+
+class _Completing:
+    """What is known about a run that falls due: how big its inputs are, and which code it will run.
+
+    Listings of far-away inputs may take long; a tick waits a few seconds for them, and then the run goes without.
+    """
+
+    def __init__(self, code_version: Callable[[str], str | None]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._code_version = code_version
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="flyball-inputs")
+
+    def __call__(self, submitted: RunSubmitted) -> RunSubmitted:
+        run, features = submitted.run, submitted.run.features
+        if features.code_version is None and run.workdir is not None:
+            features = msgspec.structs.replace(features, code_version=self._code_version(run.workdir))
+        if run.inputs and features.input_bytes is None:
+            inputs = tuple(filled(text, submitted.fills) for text in run.inputs)
+            size_bytes, objects = self._measured(inputs, run.workdir)
+            features = msgspec.structs.replace(features, input_bytes=size_bytes, input_objects=objects)
+        return msgspec.structs.replace(submitted, run=msgspec.structs.replace(run, features=features))
+
+    def _measured(self, inputs: Sequence[str], workdir: str | None) -> tuple[int | None, int | None]:
+        waiting = self._threads.submit(_measure_inputs, inputs, workdir)
+        try:
+            return waiting.result(timeout=MEASURE_SECONDS)
+        except TimeoutError:
+            return None, None
 
 
 def machines(place: Workplace) -> Sequence[MachineLine]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.app.jobs_file import Definitions, changes, parse_collected, parse_jobs, taken_over
+from flyball.app.jobs_file import Definitions, changes, file_of, parse_collected, parse_jobs, taken_over
 from flyball.errors import InputError
 from flyball.model.ceilings import Ceilings
 from flyball.model.facts import AnyFact
@@ -69,8 +69,7 @@ def load_definitions(
     by_file: list[tuple[Path, Definitions]] = []
     warnings: list[str] = []
     for file in (given.absolute() for given in files):
-        defined = [spec.name for _, found in by_file for spec in found.jobs]
-        known = [name for name, job in snapshot.jobs.items() if not job.removed] + defined
+        known = _known_elsewhere(file, snapshot, by_file)
         if file.suffix == ".py":
             from flyball.definitions import collect
 
@@ -95,6 +94,19 @@ def load_definitions(
         warnings += [*found.warnings, *taken_over(snapshot, found, str(file))]
         by_file.append((file, found))
     return Loaded(by_file=tuple(by_file), warnings=tuple(warnings))
+
+
+def _known_elsewhere(
+    file: Path, snapshot: Snapshot, by_file: Sequence[tuple[Path, Definitions]]
+) -> dict[str, tuple[str, ...]]:
+    """Jobs that other files define -> the jobs that they run after."""
+    specs = [
+        job.spec
+        for job in snapshot.jobs.values()
+        if not job.removed and file_of(job.spec.source) != str(file)
+    ]
+    specs += [spec for _, found in by_file for spec in found.jobs]
+    return {spec.name: spec.after.jobs if spec.after else () for spec in specs}
 
 
 def _text(file: Path) -> str:

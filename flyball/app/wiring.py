@@ -70,7 +70,7 @@ def world(settings: Settings, hit_limit_share_max: float | None = None) -> World
         load_catalog=lambda: _load_catalog(home),
         load_samples=lambda attempt_id: _load_samples(home, attempt_id),
         pack_samples=lambda attempt_ids: _pack_samples(home, attempt_ids),
-        measure_input=_measure_input,
+        measure_input=measure_input,
         code_version=_code_version,
         place_of=_place_of,
         scratch=_scratch,
@@ -127,12 +127,12 @@ def _load_samples(home: Path, attempt_id: str) -> Samples | None:
     return samples_from_columns(table.to_dict(as_series=False)) if len(table) else None
 
 
-def _measure_input(text: str) -> tuple[int, int]:
+def measure_input(text: str) -> tuple[int, int]:
     """(bytes, objects) of a path, a URL, or a "@FILE" that lists them. Raises: FlyballError."""
-    from flyball.adapters.object_sizes import measure_input
+    from flyball.adapters.object_sizes import measure_input as sized
 
     if not text.startswith("@"):
-        size = measure_input(text)
+        size = sized(text)
         return size.size_bytes, size.objects
     try:
         listed = Path(text[1:]).read_text(encoding="utf-8").splitlines()
@@ -140,7 +140,7 @@ def _measure_input(text: str) -> tuple[int, int]:
         raise InputError(
             f"cannot read the list --input {text}", why=getattr(error, "strerror", None) or str(error)
         ) from None
-    sizes = [measure_input(line.strip()) for line in listed if line.strip()]
+    sizes = [sized(line.strip()) for line in listed if line.strip()]
     return sum(size.size_bytes for size in sizes), sum(size.objects for size in sizes)
 
 

@@ -15,6 +15,7 @@ from flyball.model.facts import (
     HostLaunched,
     LaunchRefused,
     MachineReleased,
+    RunSubmitted,
 )
 from flyball.model.folding import fold
 from flyball.model.machine import Launch, Machine
@@ -53,10 +54,12 @@ class Governor:
         clock: Clock,
         snapshot: Snapshot | None = None,
         news: Callable[[Snapshot, float], Sequence[AnyFact]] = lambda _, __: (),
+        complete: Callable[[RunSubmitted], RunSubmitted] = lambda submitted: submitted,
     ) -> None:
-        """`known` is asked once a tick. `news` brings what only the world outside knows (objects that arrived)."""
+        """`known` is asked once a tick. `news` brings what only the world outside knows (objects that arrived);
+        `complete` adds to a run that falls due what its forecast may use (the size of its inputs)."""
         self._store, self._providers, self._known = store, providers, known
-        self._papers, self._clock, self._news = papers, clock, news
+        self._papers, self._clock, self._news, self._complete = papers, clock, news, complete
         self.snapshot = snapshot or Snapshot()
         self._facts: list[AnyFact] = []
         self._warnings: list[str] = []
@@ -90,8 +93,9 @@ class Governor:
     def _decide_after(self, facts: Sequence[AnyFact], known: Known, now_seconds: float) -> None:
         """Facts that are known by now and what is decided from them, durable together: one wait for the disk."""
         mine = _of(known.only, facts)
-        decided = decide(fold(self.snapshot, mine), known, now_seconds)
-        self._record([*mine, *_of(known.only, decided)])
+        decided = _of(known.only, decide(fold(self.snapshot, mine), known, now_seconds))
+        whole = [self._complete(fact) if isinstance(fact, RunSubmitted) else fact for fact in decided]
+        self._record([*mine, *whole])
 
     def catch_up(self) -> None:
         """Fold what was recorded since."""
