@@ -37,6 +37,8 @@ def place(
     kind = stall.kind(run, step)
     if kind in stall.turned_away:
         return stall.turned_away[kind]
+    if kept := stall.waits_as_before(kind):
+        return kept
     errand = stall.errand(run, step)
     picked = choose(errand, stall, room)
     hosted = onto_host(errand, stall, room, picked if isinstance(picked, Picked) else None)
@@ -45,6 +47,8 @@ def place(
     if isinstance(picked, Waiting):
         if kind is not None:
             stall.turned_away[kind] = picked
+            if picked.kind == "spot":
+                stall.keep_waiting(kind, picked, errand.plan)
         return picked
     return Placed(facts=(_planned(errand, picked, known, now_seconds),))
 

@@ -10,7 +10,7 @@ import msgspec
 
 from flyball.model.resource import Market, Offer
 from flyball.model.units import show_usd
-from flyball.policy.failover_errand import Errand, Stall
+from flyball.policy.failover_errand import Errand, Stall, idle_since
 from flyball.policy.failover_market import Pool, Terms, weigh
 from flyball.policy.failover_ranked import Candidate, Ladder, blocked_by_cost, by_cost
 from flyball.policy.failover_refusals import SOLD_OUT
@@ -167,13 +167,12 @@ def _on_demand(
 
 def _terms(errand: Errand, stall: Stall, provider: str) -> Terms:
     run, deadline = errand.run, errand.deadline_seconds
-    since = run.tried[-1].ended_at_seconds if run.tried else run.submitted.at_seconds
     return Terms(
-        left_seconds=math.inf if deadline is None else deadline - stall.now_seconds,
+        left_seconds=math.inf if deadline is None else stall.left_seconds(deadline),
         changeover_seconds=stall.changeover_seconds(errand, provider),
         late_seconds=stall.late_seconds(provider),
         resumes=errand.resumes,
-        idle_seconds=max(0.0, stall.now_seconds - since),
+        idle_seconds=max(0.0, stall.now_seconds - idle_since(run)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from flyball.model.offers import OfferTable
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Forecast, Plan
 from flyball.model.receipt import Limits
@@ -31,6 +33,8 @@ AVOIDED_SECONDS = 1800.0  # an offer on which this run's launch timed out
 MEASURED_LEAST = 5  # launches of a provider before their times count more than what it says of itself
 MEASURED_SHARE = 0.9
 UNMEASURED_FACTOR = 1.5  # boots have tails
+WAITS_KEPT = 20_000
+LEFT_STEP_SECONDS = 30.0
 FORECAST_STEP = 1.03  # figures of work are taken in steps of 5 %
 
 
@@ -91,8 +95,10 @@ class Stall:
     def kind(self, run: LiveRun, step: Launchable) -> tuple[object, ...] | None:
         """Runs of one kind get the same answer; None: it is on its own."""
         spec = run.spec
-        if run.deadline_seconds is not None or spec.goal.usd_per_run is not None:
+        if spec.goal.usd_per_run is not None:
             return None
+        deadline = run.deadline_seconds
+        time = self.left_seconds(deadline) if deadline is not None else -self._idle_minutes(run)
         plan = self.known.plan(run.run)
         self._plans[id(plan)] = plan  # kept, so that no other gets its id
         avoided = _avoided(run, self.now_seconds) if run.tried else frozenset()
@@ -100,8 +106,35 @@ class Stall:
         progress = round(run.progress, 1)
         return (
             run.job, id(plan), spec.size, spec.spot, self.providers(run), spec.patience.run_seconds, step.memory_limit_bytes,
-            avoided, tags, progress,
+            avoided, tags, progress, deadline is None, time,
         )  # fmt: skip
+
+    def _idle_minutes(self, run: LiveRun) -> float:
+        return (self.now_seconds - idle_since(run)) // 60.0
+
+    def left_seconds(self, deadline_seconds: float) -> float:
+        """To the deadline, in whole steps: never more than there is, and the same for runs that are near each other."""
+        return math.floor((deadline_seconds - self.now_seconds) / LEFT_STEP_SECONDS) * LEFT_STEP_SECONDS
+
+    def waits_as_before(self, kind: tuple[object, ...] | None) -> Waiting | None:
+        """What such a run was told when it last asked, while nothing that it depends on has changed."""
+        found = self.refusals.waits.get(kind)
+        if found is None or kind is None or found[0] != self._basis():
+            return None
+        waiting: Waiting = found[1]
+        return waiting
+
+    def keep_waiting(self, kind: tuple[object, ...], waiting: Waiting, plan: Plan) -> None:
+        """For the next ticks. Only what does not depend on who else has a machine may be kept."""
+        self.refusals.waits[kind] = (
+            self._basis(),
+            waiting,
+            plan,
+        )  # the plan's id is in the kind: no other may get it
+
+    def _basis(self) -> list[OfferTable]:
+        """What is for sale, compared by identity."""
+        return [supply.offers for supply in self.known.supplies.values()]
 
     def errand(self, run: LiveRun, step: Launchable) -> Errand:
         spec, plan = run.spec, self.known.plan(run.run)
@@ -177,6 +210,11 @@ class Stall:
         wall = plan.forecast.wall_seconds
         spread = max(1.0, wall.p90 / wall.p50) if wall is not None and wall.p50 > 0 else 1.5
         return coarse(_left(work, run)), tuple(sorted(doing.speeds.items())), spread * FORECAST_STEP
+
+
+def idle_since(run: LiveRun) -> float:
+    """When it was submitted, or its last attempt ended."""
+    return run.tried[-1].ended_at_seconds if run.tried else run.submitted.at_seconds
 
 
 def work_of_forecast(forecast: Forecast) -> Work | None:

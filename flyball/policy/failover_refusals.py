@@ -45,6 +45,7 @@ class Refusals:
         self.providers: dict[str, Block] = {}
         self.crowded: set[tuple[str, str, str]] = set()  # provider, zone or region, market
         self.ladders: dict[Any, Any] = {}  # made from these, for as long as they hold
+        self.waits: dict[Any, Any] = {}  # answers that hold as long
         self._told, self._spot = snapshot.refusals, snapshot.spot
         self._seen: dict[str, tuple[OfferTable, dict[int, SpotSeen]]] = {}
         self._masks: dict[str, tuple[OfferTable, Flags | None, Flags | None]] = {}  # by provider
