@@ -189,7 +189,7 @@ class NoticeReceived(Fact, frozen=True, kw_only=True):
 
 
 class MachineMissed(Fact, frozen=True, kw_only=True):
-    """It is not in the listing any more; believed only when that lasts."""
+    """It is not in the listing any more; believed only when that lasts. Of a host: run_id is ""."""
 
     run_id: str
     attempt_id: str

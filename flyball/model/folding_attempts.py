@@ -135,6 +135,22 @@ def _notice_received(live: LiveAttempt, fact: f.NoticeReceived) -> LiveAttempt:
     return replace(live, notice_ends_at_seconds=fact.ends_at_seconds)
 
 
+def _on_live_or_host(
+    change: Callable[[LiveAttempt, Any], LiveAttempt], since: Callable[[Host, Any], float | None]
+) -> Callable[[Draft, Any], None]:
+    of_attempt = _on_live(change)
+
+    def apply(draft: Draft, fact: Any) -> None:
+        host: Host | None = draft.table("hosts").get(fact.attempt_id)
+        if host is None:
+            of_attempt(draft, fact)
+        else:
+            missed_since = since(host, fact)
+            draft.writable("hosts")[fact.attempt_id] = replace(host, missed_since_seconds=missed_since)
+
+    return apply
+
+
 def _machine_missed(live: LiveAttempt, fact: f.MachineMissed) -> LiveAttempt:
     return live if live.missed_since_seconds else replace(live, missed_since_seconds=fact.at_seconds)
 
@@ -343,8 +359,10 @@ ATTEMPT_FACTS: dict[type, Callable[[Draft, Any], None]] = {
     f.AttemptStarted: _started,
     f.ProgressReported: _on_live(_progress_reported),
     f.NoticeReceived: _on_live(_notice_received),
-    f.MachineMissed: _on_live(_machine_missed),
-    f.MachineSeen: _on_live(_machine_seen),
+    f.MachineMissed: _on_live_or_host(
+        _machine_missed, lambda host, fact: host.missed_since_seconds or fact.at_seconds
+    ),
+    f.MachineSeen: _on_live_or_host(_machine_seen, lambda _, __: None),
     f.AttemptStopping: _on_live(_attempt_stopping),
     f.AttemptEnded: _attempt_ended,
     f.MachineReleased: _machine_released,

@@ -233,13 +233,16 @@ def _of_host(
     starting = machine is not None and machine.stage is Stage.STARTING
     if starting and launched is not None and now_seconds - launched > capabilities.launch_seconds_max:
         yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason="it never came up")
-    if machine is None and launched is not None:
-        lag = capabilities.listing_lag_seconds
-        if now_seconds - launched > max(lag, known.ceilings.lost_after_seconds):
-            reason = "not to be found any more"
-            yield HostEnding(
-                at_seconds=now_seconds, host_id=host_id, reason=reason, gone_at_seconds=now_seconds
-            )
+    missed, lag = host.missed_since_seconds, capabilities.listing_lag_seconds
+    if machine is not None and missed is not None:
+        yield MachineSeen(at_seconds=now_seconds, run_id="", attempt_id=host_id)
+    if machine is not None or launched is None or now_seconds - launched <= lag:
+        return
+    if missed is None:
+        yield MachineMissed(at_seconds=now_seconds, run_id="", attempt_id=host_id)
+    elif now_seconds - missed >= max(lag, known.ceilings.lost_after_seconds):
+        reason = "not to be found any more"
+        yield HostEnding(at_seconds=now_seconds, host_id=host_id, reason=reason, gone_at_seconds=missed)
 
 
 def _zombies(

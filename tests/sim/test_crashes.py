@@ -39,12 +39,12 @@ def result_of(world: World) -> f.RunEnded:
 # Random worlds
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_all_invariants_hold_in_every_world(seed):
     assert World(seed).run() == []
 
 
-@pytest.mark.parametrize("seed", range(1000, 1012))
+@pytest.mark.parametrize("seed", range(1000, 1006))
 def test_they_hold_over_a_real_file_too(seed, tmp_path):
     store = SqliteStore(tmp_path / "store.sqlite")
     try:
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_world():
     assert len(logs[0]) > 20
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_charges_are_the_bill_to_the_second_where_governors_see_all(seed):
     rates = Rates(interruptions_per_hour=0.7, on_demand_refusal_rate=0.1)
     faults = Faults(silent_rate=0.05, no_notice_rate=0.3, doubled_notice_rate=0.3, no_receipt_rate=0.1)
@@ -121,7 +121,7 @@ def test_a_governor_that_dies_at_every_fifth_call_gets_there_all_the_same():
 # Two governors
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(12))
 def test_two_governors_do_no_harm_to_each_other(seed):
     chances = Chances(governors=2, runs=6, between_rate=0.2, slow_rate=0.1)
     world = World(seed, chances)

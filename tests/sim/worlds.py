@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -14,11 +15,14 @@ from stage import Crash, JumpyClock, Port, WatchedProvider
 from verdict import verdict
 
 from flyball.engine.governor import Governor, Ticked
+from flyball.errors import Unavailable
 from flyball.model import facts as f
 from flyball.model.ceilings import Budget, Ceilings, Quota, Slots
 from flyball.model.job import Features, RunSpec
+from flyball.model.machine import Launch
 from flyball.model.offers import OfferTable
 from flyball.model.plan import Forecast, Plan, Quantiles
+from flyball.model.receipt import Limits
 from flyball.model.resource import Arch, Market, Offer, Size
 from flyball.model.snapshot import Snapshot
 from flyball.model.spec import (
@@ -39,6 +43,7 @@ from flyball.model.units import GIB
 from flyball.policy.known import Known, Supply, Usual
 from flyball.ports.clock import FakeClock
 from flyball.ports.papers import MemoryPapers, Paper
+from flyball.ports.provider import Refused
 from flyball.ports.store import MemoryStore, Store
 from flyball.sim.cloud import Quotas, SimCloud
 from flyball.sim.faults import Boot, Faults
@@ -65,6 +70,7 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates = Rates()
     quotas: Quotas = Quotas()
     cancel_rate: float = 0.1
+    strays: int = 0  # machines that nobody's log knows: of a log that was put back from an old copy
     schedules: int = 0  # jobs that start by themselves, the second after the first
     ceilings: Ceilings = Ceilings()
 
@@ -116,6 +122,7 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
                 on_demand_refusal_rate=some(0.3),
             ),
             quotas=Quotas(machines_max=rng.choice((None, None, 3)), vcpus_max=rng.choice((None, 16))),
+            strays=rng.choice((0, 0, 3)),
             schedules=rng.choice((0, 0, 1, 2)),
             ceilings=_some_ceilings(rng),
         )
@@ -143,6 +150,10 @@ class World:
         self.storm_facts = 0  # recorded before the calm
         self.crashes = self.ticks = self.conflicts = 0
         self.cancels: list[tuple[float, str]] = []
+        now = self.clock.now_seconds()
+        self.strays = [
+            now + self.rng.uniform(0, self.chances.storm_seconds) for _ in range(self.chances.strays)
+        ]
         self.plan: Callable[[RunSpec], Plan] = plan_of
         self.watch = Watch(self)
         self.around: Callable[[str, str], None] | None = None  # beside what the chances bring
@@ -292,7 +303,7 @@ class World:
 
     def _calm(self) -> None:
         self.stormy, self.storm_facts = False, len(self.store.read())
-        self.ceilings = Ceilings()
+        self.ceilings, self.strays = Ceilings(), []
         now = self.clock.now_seconds()
         removed = [f.JobRemoved(at_seconds=now, job=f"timed{n}") for n in range(self.chances.schedules)]
         if removed:
@@ -305,6 +316,7 @@ class World:
         """Time passes, and every governor that is up ticks once."""
         self._pass_time()
         self._cancel()
+        self._stray()
         for index in range(len(self.governors)):
             self.tick(index)
         self.watch.look()
@@ -327,6 +339,25 @@ class World:
             self.store.append(
                 [f.CancelAsked(at_seconds=now, run_id=run_id, reason="typed") for run_id in due]
             )
+
+    def _stray(self) -> None:
+        now = self.clock.now_seconds()
+        while self.strays and min(self.strays) <= now:
+            self.strays.remove(min(self.strays))
+            name = f"stray{len(self.strays)}"
+            self.truths[name] = Truth(serial_seconds=7200.0)
+            offer = next(offer for offer in offers("sim") if offer.market is Market.ON_DEMAND)
+            order = Launch(
+                run_id=name,
+                attempt_id=f"{name}.1",
+                job="stray",
+                offer=offer,
+                size=Size(cpu_cores=1.0, memory_bytes=GIB),
+                limits=Limits(),
+                lease_seconds=self.ceilings.lease_seconds,
+            )
+            with contextlib.suppress(Unavailable, Refused):
+                self.clouds["sim"].launch(order)
 
     def tick(self, index: int) -> Ticked | None:
         """None: it is down, or crashed."""
