@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from flyball.model.history import AttemptRow
 from flyball.model.outcome import Outcome
 from flyball.model.plan import Quantiles
+from flyball.policy.alerts_usual import unusual_cost_usd, unusual_wall_seconds
 from flyball.policy.known import Usual
 
 NEWEST_RUNS = 100  # older ones tell of older code and data
@@ -26,6 +27,8 @@ def usual_of(rows: Sequence[AttemptRow]) -> Usual:
         wall_seconds=_quantiles(wall),
         wall_seconds_p95=_at(wall, 0.95) if len(wall) >= P95_RUNS else None,
         cost_usd=_quantiles(cost),
+        wall_seconds_unusual=unusual_wall_seconds(rows),
+        cost_usd_unusual=unusual_cost_usd(rows),
     )
 
 
