@@ -81,6 +81,7 @@ def runs_json(rows: Sequence[AttemptRow]) -> list[Json]:
             **msgspec.to_builtins(row),
             "started_at": utc_time(row.started_at_seconds),
             "cost_usd": _number(row.cost_usd),
+            "usd_on_demand_asked": _number(row.usd_on_demand_asked),
         }
         for row in rows
     ]

@@ -16,7 +16,7 @@ import pytest
 from flyball.adapters.sqlite_repair import rebuild
 from flyball.adapters.sqlite_store import SqliteStore
 from flyball.errors import FlyballError, StoreError
-from flyball.model.facts import RunSubmitted
+from flyball.model.facts import AttemptLaunched, RunSubmitted
 from flyball.model.job import Features, RunSpec
 
 WRITER = """
@@ -241,7 +241,8 @@ def test_a_fact_this_flyball_does_not_know_is_told_from_damage(tmp_path: Path) -
             db.execute("INSERT OR REPLACE INTO facts VALUES (2, 'r0000', ?)", (body,))
         db.close()
         with SqliteStore(path) as store:
-            for use in (store.read, lambda: store.run("r0000"), lambda: store.append([spec("r0000")])):
+            launched = AttemptLaunched(at_seconds=2.0, run_id="r0000", attempt_id="r0000.1")
+            for use in (store.read, lambda: store.run("r0000"), lambda: store.append([launched])):  # noqa: B023
                 with pytest.raises(StoreError, match=words):
                     use()
 

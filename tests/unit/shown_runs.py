@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from flyball.model.facts import AttemptEnded, AttemptStarted
+from flyball.model.facts import AttemptEnded, AttemptStarted, RunSubmitted
 from flyball.model.history import AttemptRow, RunState
 from flyball.model.job import Features, RunSpec
 from flyball.model.outcome import Outcome
@@ -146,6 +146,7 @@ def a_state(
     return RunState(
         run=run,
         job=run.job,
+        submitted=RunSubmitted(at_seconds=AT, run=run),
         started=tuple(
             AttemptStarted(
                 at_seconds=r.started_at_seconds,
