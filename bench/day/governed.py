@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 from baselines import Shop
 from outcome import NANO, DayOutcome, outcome_of
 from workload import RETRIES, Day, DayRun, Job
-from world import World
+from world import World, speed_of
 
 from flyball.engine.forecasts import Forecasts
 from flyball.engine.governor import Governor
@@ -18,8 +19,11 @@ from flyball.engine.planning import Preferences
 from flyball.model.ceilings import Ceilings
 from flyball.model.facts import RunResult, RunSubmitted
 from flyball.model.job import Features, RunSpec
-from flyball.model.resource import Arch, Market
+from flyball.model.plan import Forecast, Plan, Quantiles
+from flyball.model.resource import Arch, Market, Size
 from flyball.model.spec import JobSpec, SizeAsk, SpotAsk, Tenacity
+from flyball.policy.known import Doing, Known
+from flyball.policy.placement import Work
 from flyball.ports.clock import FakeClock
 from flyball.ports.papers import MemoryPapers, Paper
 from flyball.ports.store import MemoryStore
@@ -53,6 +57,8 @@ def flyball(
     day: Day,
     world: World,
     *,
+    told: Callable[[Known], Known] = lambda known: known,
+    name: str = "flyball",
     tick_seconds: float = 5.0,
     progress: Callable[[int, float], None] = lambda _, __: None,
 ) -> Governed:
@@ -76,7 +82,11 @@ def flyball(
         now_seconds=clock.now_seconds,
     )
     governor = Governor(
-        store=store, providers={PROVIDER: cloud}, known=forecasts.known, papers=papers, clock=clock
+        store=store,
+        providers={PROVIDER: cloud},
+        known=lambda snapshot: told(forecasts.known(snapshot)),
+        papers=papers,
+        clock=clock,
     )
     governor.catch_up()
     paper = papers.keep(Paper(command=("work",)))
@@ -87,8 +97,54 @@ def flyball(
     started = time.perf_counter()
     replayed = replay.run(until_seconds=world.start_seconds + 3 * 86_400)
     return Governed(
-        outcome=_outcome(day, replayed), replayed=replayed, real_seconds=time.perf_counter() - started
+        outcome=_outcome(day, replayed, name), replayed=replayed, real_seconds=time.perf_counter() - started
     )
+
+
+def oracle(day: Day, world: World) -> Callable[[Known], Known]:
+    """Tells the governor what each run truly needs and takes, on every processor; not what spot will do."""
+    runs = {run.run_id: run for run in day.runs}
+    processors = {offer.processor or "" for offer in world.on_demand}
+
+    @cache
+    def plan(run_id: str) -> Plan:
+        truth = runs[run_id].truth
+        core_seconds = truth.serial_seconds + truth.parallel_core_seconds
+        wall = truth.waiting_seconds + truth.serial_seconds + truth.parallel_core_seconds / truth.cores
+        return Plan(
+            job=runs[run_id].job.name,
+            size=Size(cpu_cores=truth.cores, memory_bytes=truth.memory_bytes),
+            forecast=Forecast(
+                runs=100,
+                wall_seconds=_exactly(wall),
+                cpu_core_seconds=_exactly(core_seconds),
+                memory_bytes=_exactly(truth.memory_bytes),
+                cpu_cores=_exactly(truth.cores),
+            ),
+            reasons=("told", "told"),
+        )
+
+    @cache
+    def doing(run_id: str) -> Doing:
+        told, truth = plan(run_id).forecast, runs[run_id].truth
+        work = Work(
+            wall_seconds=told.wall_seconds.p50,
+            core_seconds=told.cpu_core_seconds.p50,
+            cores=truth.cores,
+            memory_bytes=truth.memory_bytes,
+            vcpus=2 * truth.cores,
+            arch=Arch.X86_64,
+        )
+        speeds = {name: speed_of(world.seed, runs[run_id].job.name, name) for name in processors}
+        return Doing(work=work, speeds=speeds)
+
+    return lambda known: msgspec.structs.replace(
+        known, plan=lambda run: plan(run.run_id), doing=lambda run: doing(run.run_id)
+    )
+
+
+def _exactly(value: float) -> Quantiles:
+    return Quantiles(p50=value, p90=value, p99=value)
 
 
 def _remember(store: MemoryStore, day: Day, world: World) -> None:
@@ -145,7 +201,7 @@ def _job_spec(job: Job, paper: str) -> JobSpec:
     )
 
 
-def _outcome(day: Day, replayed: Replayed) -> DayOutcome:
+def _outcome(day: Day, replayed: Replayed, name: str) -> DayOutcome:
     usd: dict[str, float] = defaultdict(float)
     kinds = {run.run_id: run.job.kind for run in day.runs}
     for run_id, nano in replayed.nano_usd.items():
@@ -156,7 +212,7 @@ def _outcome(day: Day, replayed: Replayed) -> DayOutcome:
         ends.append((run, went.ended_at_seconds if went.result else None, went.result is RunResult.SUCCEEDED))
     share = replayed.command_seconds / max(1.0, replayed.machine_seconds)
     return outcome_of(
-        "flyball", ends, usd_by_kind=dict(usd), machines=replayed.machines,
+        name, ends, usd_by_kind=dict(usd), machines=replayed.machines,
         interruptions=replayed.outcomes.get("interrupted", 0),
         out_of_memory=replayed.outcomes.get("out_of_memory", 0),
         notes=(f"{1 - share:.0%} of machine time was boot or idle", f"{replayed.refusals} launches refused"),
