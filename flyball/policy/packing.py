@@ -12,7 +12,7 @@ from flyball.model.resource import Market, Offer, Size
 from flyball.model.snapshot import Host, LiveAttempt, LiveRun, Snapshot
 from flyball.model.units import show_seconds, show_usd
 from flyball.policy.packing_demand import Demand, Small, small_of
-from flyball.policy.packing_offers import Warm, best_host
+from flyball.policy.packing_offers import GUESTS_MAX, Warm, best_host
 from flyball.policy.placement import usable_memory_bytes
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from flyball.policy.holds import Room
     from flyball.policy.known import Known
 
-GUESTS_MAX = 100  # each has a wrapper, a log and some processes
 GAIN = 0.7  # of the cost of machines of their own: guests to come are a guess, and the last one out is late
 
 

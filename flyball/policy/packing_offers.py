@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flyball.policy.failover_errand import Stall
 
 VCPUS_MAX = 64  # of one warm machine: losing it must not stop everything
+GUESTS_MAX = 100  # each has a wrapper, a log and some processes
 OFFERS_TRIED = 8
 TAIL = 1.3  # a machine is there until the last of its guests has ended
 
@@ -53,7 +54,7 @@ def best_host(
     rows = np.flatnonzero(fits)
     runs, mean = max(1.0, crowd.runs), 1.0 / max(1.0, crowd.runs)
     holds = np.minimum(vcpus[rows] / (crowd.cpu_cores * mean), usable[rows] / (crowd.memory_bytes * mean))
-    guests = np.clip(np.floor(holds), 1.0, np.ceil(runs))
+    guests = np.clip(np.floor(holds), 1.0, min(GUESTS_MAX, np.ceil(runs)))
     boot, seconds = supply.capabilities.boot_seconds, TAIL * crowd.seconds * mean
     billed = np.maximum(2 * boot + seconds, supply.capabilities.minimum_billed_seconds)
     redone = 1.0 + number["interruptions_per_hour"][rows] / 3600 * (boot + seconds)
