@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flyball.adapters.papers import FolderPapers
     from flyball.app.load_definitions import Loaded
     from flyball.engine.alerting import Alerting
+    from flyball.engine.forecasts import Forecasts
     from flyball.policy.machines import MachineLine
     from flyball.ports.provider import Provider
     from flyball.ports.store import Store
@@ -102,20 +103,12 @@ def providers(place: Workplace) -> Mapping[str, Provider]:
     return {"local": LocalProvider(place.home)}
 
 
-def governor(
-    place: Workplace,
-    *,
-    ceilings: Ceilings,
-    only: Callable[[], frozenset[str]] | None = None,
-    news: Callable[[Snapshot, float], Sequence[AnyFact]] = lambda _, __: (),
-) -> tuple[Governor, Callable[[float], object]]:
-    """(the loop, how to wait between its ticks). `only`: ids of the runs to look after; None: all, and whatever falls due."""
+def _forecasts(place: Workplace, found: Mapping[str, Provider], ceilings: Ceilings) -> Forecasts:
     from flyball.adapters.local_provider import LocalProvider
     from flyball.engine.forecasts import Forecasts
     from flyball.model.offers import OfferTable
 
-    found = providers(place)
-    forecasts = Forecasts(
+    return Forecasts(
         store=place.store,
         catalog=load_catalog,
         providers=found,
@@ -128,6 +121,20 @@ def governor(
         ceilings=ceilings,
         now_seconds=time.time,
     )
+
+
+def governor(
+    place: Workplace,
+    *,
+    ceilings: Ceilings,
+    only: Callable[[], frozenset[str]] | None = None,
+    news: Callable[[Snapshot, float], Sequence[AnyFact]] = lambda _, __: (),
+) -> tuple[Governor, Callable[[float], object]]:
+    """(the loop, how to wait between its ticks). `only`: ids of the runs to look after; None: all, and whatever falls due."""
+    from flyball.adapters.local_provider import LocalProvider
+
+    found = providers(place)
+    forecasts = _forecasts(place, found, ceilings)
 
     def known(snapshot: Snapshot) -> Known:
         all_known = forecasts.known(snapshot)
@@ -182,11 +189,12 @@ def machines(place: Workplace) -> Sequence[MachineLine]:
     from flyball.errors import Unavailable
     from flyball.policy.machines import machines_overview
 
-    listings = {}
-    for name, each in providers(place).items():
+    listings, found, snapshot = {}, providers(place), place.governed.snapshot
+    for name, each in found.items():
         with suppress(Unavailable):
             listings[name] = each.machines()
-    return machines_overview(place.governed.snapshot, listings, time.time())
+    supplies = _forecasts(place, found, Ceilings()).known(snapshot).supplies
+    return machines_overview(snapshot, listings, time.time(), supplies)
 
 
 def keep(place: Workplace, snapshot: Snapshot) -> None:
