@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from flyball.engine.governor import Ticked
@@ -87,23 +86,17 @@ class Watch:
         return None if None in mine or not mine else max(mine)
 
     def _two_of_one_run(self) -> None:
-        """Two may run only when one of them is a zombie: launched by a slower governor after all was over for it."""
-        alive = Counter(
-            held.order.run_id
-            for held in self.alive()
-            if held.order.attempt_id not in self._orphan_since and not held.order.is_host
-        )
-        now = self._world.clock.now_seconds()
-        for run_id, count in alive.items():
-            running = [
-                held.order.attempt_id
-                for held in self.alive()
-                if held.order.run_id == run_id
-                and held.command_ended_at > now
-                and self._is_owned(held.order.attempt_id)
-            ]
-            if count > 1 and len(running) > 1:
-                self.broken(f"{run_id} has {len(running)} machines at once: {running}")
+        """Never of one governor. A slower one of two may launch what is over for the other: that is a zombie, not
+        a second attempt."""
+        now, alone = self._world.clock.now_seconds(), len(self._world.governors) == 1
+        running: dict[str, list[str]] = {}
+        for held in self.alive():
+            name, is_over = held.order.attempt_id, held.command_ended_at <= now
+            if not (held.order.is_host or is_over) and (alone or self._is_owned(name)):
+                running.setdefault(held.order.run_id, []).append(name)
+        for run_id, names in running.items():
+            if len(names) > 1:
+                self.broken(f"{run_id} has {len(names)} machines at once: {names}")
 
     def alive(self):
         return [held for cloud in self._world.clouds.values() for held in cloud.alive()]
