@@ -16,7 +16,7 @@ from flyball.app import governor_wiring as wiring
 from flyball.app.event_words import event_words
 from flyball.app.shown_errors import say
 from flyball.engine.following import Pace, Troubles, govern
-from flyball.errors import InputError
+from flyball.errors import InputError, StoreError
 from flyball.model.ceilings import Ceilings
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class _Watch:
         self._place, self._options = place, options
         self._definitions: Loaded | None = None
         self._alerting: Alerting | None = None
+        self._alerts: dict[str, object] = {}
         self._seen_files: dict[Path, float] = {}
         self._arrivals = wiring.arrivals(place)
         self._loop: Governor | None = None
@@ -77,7 +78,8 @@ class _Watch:
         if found is None:
             return
         self._seen_files = {file: _changed_at(file) for file in found.files}
-        self._alerting = wiring.alerting(found.alerts)
+        if found.alerts != self._alerts:
+            self._alerts, self._alerting = found.alerts, wiring.alerting(found.alerts)
         for warning in found.warnings:
             say(f"warning: {warning}")
         facts = self._place.governed.change(found.changes)
@@ -113,6 +115,7 @@ class _Watch:
             tell=self._tell,
             pause=pause,
         )
+        self._tell_the_rest()
         left = sum(run.live is not None for run in self._loop.snapshot.runs.values())
         if left:
             minutes = ceilings.lease_seconds / 60
@@ -120,6 +123,15 @@ class _Watch:
                 f"{left} attempts go on by themselves; without flyball up they are ended after {minutes:.0f} min"
             )
         return 0
+
+    def _tell_the_rest(self) -> None:
+        """Alerts that are raised and not sent yet get a few seconds; what is not sent then is sent by the next one."""
+        if self._alerting is None or self._loop is None:
+            return
+        try:
+            self._place.store.append(self._alerting.close(self._loop.snapshot, time.time()))
+        except StoreError as error:
+            say(f"warning: {error}\n  alerts that were sent may be sent again")
 
     def _go_on(self, snapshot: Snapshot) -> bool:
         if self._stop:

@@ -44,7 +44,7 @@ def govern(
 
     `pause` waits so many seconds at most; it may come back early when there is news.
     """
-    failures, kept_at, kept_position = 0, clock.now_seconds(), governor.snapshot.position
+    failures, kept_at, kept_position = 0, -1.0, -1  # the first is kept at once: it may have taken long to fold
     while go_on(governor.snapshot):
         try:
             ticked = governor.tick()
