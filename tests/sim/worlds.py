@@ -131,12 +131,20 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
 class World:
     """Built from a seed; run() lets it pass and gives what was broken."""
 
-    def __init__(self, seed: int, chances: Chances | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        chances: Chances | None = None,
+        store: Store | None = None,
+        boot: Boot = Boot(median_seconds=40.0, p95_seconds=120.0),  # noqa: B008 - frozen
+    ) -> None:
+        self.boot = boot
         self.seed, self.rng = seed, Random(seed)
         self.chances = chances or Chances.of(self.rng)
         self.clock, self.papers, self.past = FakeClock(), MemoryPapers(), Past()
         self.paper = self.papers.keep(Paper(command=("work",)))
         self.broken: list[str] = []
+        self.pauses: tuple[float, ...] = (30.0, 120.0, 300.0)  # between ticks, at most
         self.store = store or MemoryStore()
         self.ceilings = self.chances.ceilings
         self.truths: dict[str, Truth] = {}
@@ -169,7 +177,7 @@ class World:
             offers=offers(name),
             weather=Weather(seed=self.seed, rates=chances.rates, start_seconds=start),
             faults=chances.faults,
-            boot=Boot(median_seconds=40.0, p95_seconds=120.0),
+            boot=self.boot,
             quotas=chances.quotas,
             past=self.past,
             seed=self.seed,
@@ -324,9 +332,7 @@ class World:
     def _pass_time(self) -> None:
         now = self.clock.now_seconds()
         ahead = min(cloud.next_change_seconds() for cloud in self.clouds.values()) - now
-        self.clock.sleep(
-            max(self.rng.uniform(5, 30), min(ahead + 1.0, self.rng.choice((30.0, 120.0, 300.0))))
-        )
+        self.clock.sleep(max(self.rng.uniform(5, 30), min(ahead + 1.0, self.rng.choice(self.pauses))))
         if self.stormy and self.chances.jump_seconds and self.rng.random() < 0.02:
             jump = self.rng.uniform(-1, 1) * self.chances.jump_seconds
             self.rng.choice(self.clocks).offset_seconds = jump
