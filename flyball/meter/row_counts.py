@@ -51,13 +51,15 @@ def _lines(path: str) -> int:
 
 def _csv_rows(path: str, delimiter: str) -> int:
     """By the csv module, not by line ends: a quoted cell may hold some."""
-    csv.field_size_limit(FIELD_BYTES_MAX)
+    before = csv.field_size_limit(FIELD_BYTES_MAX)  # one limit for the whole process
     try:
         with _opened(path) as file:
             text = (line.decode("utf-8", errors="replace") for line in file)
             rows = sum(1 for row in csv.reader(text, delimiter=delimiter) if row)
     except (EOFError, zlib.error, csv.Error) as error:
         raise CannotCount(f"{path}: {error}") from error
+    finally:
+        csv.field_size_limit(before)
     return max(0, rows - 1)
 
 
