@@ -17,7 +17,7 @@ from flyball.policy.commands import Command, GiveBack, StartAttempt, StartHost, 
 from flyball.policy.failover import Placed, place
 from flyball.policy.holds import Room
 from flyball.policy.moves import to_move
-from flyball.policy.next_step import Finish, Launchable, Waiting, next_step
+from flyball.policy.next_step import Finish, Launchable, Waiting, next_step, without_risk_at_last
 from flyball.policy.packing import hosts_to_end
 from flyball.policy.schedule import due_runs
 from flyball.policy.timeouts import to_stop
@@ -68,7 +68,8 @@ def _next(
     if isinstance(step, Launchable):
         refusal = room.refusal(run)
         if refusal is None:
-            placed = place(run, step, room=room, snapshot=snapshot, known=known, now_seconds=now_seconds)
+            asked = without_risk_at_last(run)
+            placed = place(asked, step, room=room, snapshot=snapshot, known=known, now_seconds=now_seconds)
             if isinstance(placed, Placed):
                 room.take(run, placed.facts)
                 return placed.facts

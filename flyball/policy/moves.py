@@ -17,7 +17,7 @@ from flyball.model.snapshot import LiveAttempt, LiveRun, Snapshot, SpotSeen
 from flyball.policy.failover_errand import Errand, Stall
 from flyball.policy.failover_market import Pool, Terms, weigh
 from flyball.policy.failover_ranked import Candidate, by_cost
-from flyball.policy.next_step import Launchable
+from flyball.policy.next_step import LAST_LAUNCHES, Launchable, launches_left
 
 if TYPE_CHECKING:
     from flyball.policy.known import Known
@@ -70,6 +70,7 @@ def _could_move(run: LiveRun, live: LiveAttempt, now_seconds: float) -> bool:
     return (
         offer.market is Market.ON_DEMAND
         and run.spec.spot.market == "auto"
+        and launches_left(run) > LAST_LAUNCHES
         and offer.price_usd_per_hour > 0
         and live.planned.host_id is None
         and started is not None

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.model.facts import RunResult
 from flyball.model.outcome import Outcome
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Ends that are nobody's fault cost no retry, but a run that meets nothing else is given up.
 WORLD_FAULTS_MAX = 16
+LAST_LAUNCHES = 2  # go on demand: a ceiling must not end a run that only spot kept back
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,20 @@ def _given_up(run: LiveRun) -> Finish | None:
             f"{faults} attempts in a row ended through no fault of its own, the last as {last.outcome.value}"
         )
     return None
+
+
+def launches_left(run: LiveRun) -> int:
+    """Before one of its ceilings ends the run."""
+    launched = [tried for tried in run.tried if tried.launched_at_seconds is not None]
+    return min(run.spec.tenacity.launches_max - len(launched), WORLD_FAULTS_MAX - _in_a_row(launched))
+
+
+def without_risk_at_last(run: LiveRun) -> LiveRun:
+    """The run as it is to be placed: its last launches on demand, where it may choose."""
+    spec = run.spec
+    if spec.spot.market != "auto" or not run.tried or launches_left(run) > LAST_LAUNCHES:
+        return run
+    return replace(run, spec=replace(spec, spot=replace(spec.spot, market="on_demand")))
 
 
 def _in_a_row(launched: Sequence[Tried]) -> int:
