@@ -233,6 +233,8 @@ def _nothing_fits(errand: Errand, ladders: Sequence[Ladder]) -> Waiting:
 
 def _cheapest_words(found: Candidate, why: str = "") -> str:
     offer = found.choice.offer
+    if not offer.price_usd_per_hour:
+        return f"on {found.provider}, which costs nothing more"
     rank = "the only offer that fits" if found.of == 1 else f"the cheapest to be had of {found.of:,} that fit"
     where = f"{offer.instance_type} in {offer.zone or offer.region}"
     return f"{where}, {rank}{', ' if why else ''}{why}: {found.choice.reason}"
