@@ -124,7 +124,9 @@ class Watch:
         world = self._world
         now = world.clock.now_seconds()
         skew = world.chances.faults.listing_lag_seconds + 2 * world.chances.jump_seconds + 100.0
-        for attempt_id, since in self._orphan_since.items():
+        alive = {held.order.attempt_id for held in self.alive()} if self._orphan_since else ()
+        for attempt_id in self._orphan_since.keys() & set(alive):
+            since = self._orphan_since[attempt_id]
             found = self.snapshot.zombies.get(attempt_id)
             due = since if found is None else max(since, found + world.ceilings.zombie_grace_seconds)
             phase = f"{attempt_id} {found is None}"

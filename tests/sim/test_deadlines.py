@@ -82,10 +82,10 @@ def test_no_deadline_is_missed_for_lack_of_caution(seed, resumes):
 def test_deadlines_are_not_kept_by_never_taking_a_chance(resumes):
     markets = [
         held.order.offer.market
-        for seed in range(3)
+        for seed in range(6)
         for held in lived(seed, resumes=resumes)[0].clouds["sim"].launched().values()
     ]
-    assert markets.count(Market.SPOT) > 6
+    assert markets.count(Market.SPOT) >= 6
     assert markets.count(Market.ON_DEMAND) > 0
 
 

@@ -303,7 +303,7 @@ def nothing_is_lost_that_is_there(world: World, _: Snapshot, facts: Sequence[Any
             ends = min(
                 held.lease_ends_at, above.lease_ends_at, above.taken_at, above.vanished_at, above.released_at
             )
-            if ends > fact.at_seconds:
+            if ends > fact.at_seconds + (SLOW_CALLS_SECONDS if world.chances.slow_rate else 0.0):
                 words.append(f"{fact.attempt_id} was called lost while it was there")
     return words
 
