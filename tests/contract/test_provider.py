@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
-from flyball.model.machine import Launch
+from flyball.model.machine import Launch, Machine, Stage
 from flyball.model.receipt import Limits
 from flyball.model.resource import Arch, Market, Offer, Size
 from flyball.model.units import GIB
 from flyball.ports.clock import FakeClock
-from flyball.ports.provider import Provider
+from flyball.ports.provider import Provider, Refused
 from flyball.ports.provider_contract import FAIL_EXIT_CODE, Kind, ProviderContract
 from flyball.sim.cloud import Quotas, SimCloud
-from flyball.sim.faults import Faults
 from flyball.sim.truth import Truth, Try
 from flyball.sim.weather import Trace, Weather
 
@@ -46,19 +46,21 @@ def offer_of(instance_type: str = "m6i.large", market: Market = Market.ON_DEMAND
 
 class TestSimCloud(ProviderContract):
     poll_seconds = 5.0
-    faults = Faults()
+    cloud_type: type[SimCloud] = SimCloud
 
     @pytest.fixture
     def provider(self) -> Provider:
+        return self.made()
+
+    def made(self) -> SimCloud:
         self.clock = FakeClock()
         never_up = Trace(start_seconds=0.0, step_seconds=60.0, up=[False])
-        self.cloud = SimCloud(
+        self.cloud = self.cloud_type(
             clock=self.clock,
             truth_of=lambda order: TRUTHS[order.command[0]],
             offers=[offer_of(), offer_of(market=Market.SPOT)],
             weather=Weather(traces={("r1a", "m6i.large"): never_up}),
             quotas=Quotas(machines_max=9),
-            faults=self.faults,
         )
         return self.cloud
 
@@ -92,3 +94,75 @@ class TestSimCloud(ProviderContract):
 
     def still_runs_command(self, attempt_id: str) -> bool:
         return self.cloud.launched()[attempt_id].command_ended_at > self.clock.now_seconds()
+
+
+# Clouds that break one promise each: the suite has to notice.
+
+
+class Forgetful(SimCloud):
+    """Takes an attempt id that was given back for a new one."""
+
+    def launch(self, order: Launch) -> None:
+        if order.attempt_id not in self._held:
+            self._known.pop(order.attempt_id, None)
+        super().launch(order)
+
+
+class Consuming(SimCloud):
+    """Shows what has ended once."""
+
+    def machines(self) -> Sequence[Machine]:
+        seen = super().machines()
+        for machine in seen:
+            if machine.stage is Stage.ENDED:
+                self._held.pop(machine.attempt_id)
+        return seen
+
+
+class Deaf(SimCloud):
+    def stop(self, attempt_ids: Sequence[str]) -> None:
+        pass
+
+
+class Holding(SimCloud):
+    """Keeps what is given back."""
+
+    def release(self, attempt_id: str) -> None:
+        pass
+
+
+class Undying(SimCloud):
+    """Its machines outlive their leases."""
+
+    def launch(self, order: Launch) -> None:
+        super().launch(replace(order, lease_seconds=1e9))
+
+
+class Hasty(SimCloud):
+    """Ends everything when one thing is stopped."""
+
+    def stop(self, attempt_ids: Sequence[str]) -> None:
+        super().stop(list(self._held))
+
+
+class Vague(SimCloud):
+    """Says no without saying why."""
+
+    def launch(self, order: Launch) -> None:
+        try:
+            super().launch(order)
+        except Refused as error:
+            raise Refused(str(error)) from None
+
+
+@pytest.mark.parametrize("broken", [Forgetful, Consuming, Deaf, Holding, Undying, Hasty, Vague])
+def test_the_suite_notices_a_provider_that_breaks_a_promise(broken):
+    noticed = []
+    for name in [name for name in dir(TestSimCloud) if name.startswith("test_")]:
+        suite = TestSimCloud()
+        suite.cloud_type, suite.looks_max = broken, 500
+        try:
+            getattr(suite, name)(suite.made())
+        except (AssertionError, Refused, KeyError):
+            noticed.append(name)
+    assert noticed
