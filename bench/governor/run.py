@@ -122,7 +122,8 @@ def ticks(runs: int, *, profile: str) -> list[tuple[str, float]]:
     for what, seconds in [
         ("places all", 300.0),
         ("sees all start", 10.0),
-        ("sees progress", 10.0),
+        ("nothing new", 90.0),
+        ("sees progress of all", 10.0),
         ("nothing new", 0.0),
         ("nothing new", 7000.0),
         ("sees most end", 400.0),

@@ -27,7 +27,7 @@ from flyball.policy.known import Known
 from flyball.policy.observing import observe
 from flyball.ports.clock import Clock
 from flyball.ports.papers import Papers
-from flyball.ports.provider import BadRequest, NoCapacity, Provider, QuotaReached, Refused
+from flyball.ports.provider import BadRequest, Provider, Refused
 from flyball.ports.store import Store
 
 FACTS_AT_A_TIME = 20_000
@@ -173,15 +173,16 @@ class Governor:
                     reason=str(error),
                 ),
             )
-        return (AttemptLaunched(at_seconds=now_seconds, **name),)
+        # After a slow call it is later: listings that do not show it yet are not to be believed any sooner.
+        return (AttemptLaunched(at_seconds=self._clock.now_seconds(), **name),)
 
     def _start_host(self, command: StartHost, order: Launch) -> Sequence[AnyFact]:
         host_id, now_seconds = command.planned.host_id, self._clock.now_seconds()
         try:
             self._providers[command.planned.provider].launch(order)
-        except (NoCapacity, QuotaReached, BadRequest) as error:
+        except Refused as error:
             return (HostEnding(at_seconds=now_seconds, host_id=host_id, reason=f"{error.kind}: {error}"),)
-        return (HostLaunched(at_seconds=now_seconds, host_id=host_id),)
+        return (HostLaunched(at_seconds=self._clock.now_seconds(), host_id=host_id),)
 
     def _released(self, command: GiveBack, known: Known) -> MachineReleased:
         now_seconds = self._clock.now_seconds()

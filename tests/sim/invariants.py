@@ -22,7 +22,6 @@ class Watch:
         self.snapshot = Snapshot()
         self._orphans: dict[str, int] = {}  # machine -> clean ticks it has outlived its attempt and grace by
         self._orphan_since: dict[str, float] = {}
-        self._clean_ticks = 0
         self._start_seconds = world.clock.now_seconds()
         self._reported: set[str] = set()
 
@@ -35,7 +34,7 @@ class Watch:
 
     def ticked(self, index: int, ticked: Ticked) -> None:
         if not ticked.warnings and not ticked.conflict:
-            self._clean_ticks += 1
+            self.follow()
             self._count_orphans()
 
     def look(self) -> None:

@@ -59,7 +59,7 @@ def nothing_is_left(world: World, snapshot: Snapshot, facts: Sequence[AnyFact]) 
     words += [
         f"{attempt_id} was launched and its end never charged"
         for attempt_id, held in launched_in(world).items()
-        if attempt_id not in released and held.vanished_at > held.gone_at
+        if attempt_id not in released and held.vanished_at > world.clock.now_seconds()
     ]
     return words
 
