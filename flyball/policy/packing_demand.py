@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from flyball.policy.failover_errand import Errand, Stall
     from flyball.policy.size_ask import Sized
 
-SMALL_SECONDS_MAX = (
-    1800.0  # longer runs are not worth the company: one of them keeps a whole machine from ending
-)
+# Longer runs are not worth the company: a start is little beside them, and one of them keeps a whole machine from ending.
+SMALL_SECONDS_MAX = 600.0
 BURST = 8.0  # all at their peak together want at most so many times the cores there are
 CORES_LEAST = 0.05
 MEAN_HEADROOM = 1.1
@@ -127,6 +126,8 @@ class Demand:
                 crowd.add(small)
         boot_seconds = self._stall.known.supplies[provider].capabilities.boot_seconds
         expected = self._arrivals_per_second(like) * (boot_seconds + like.seconds) / 2
+        # Nobody knows how big they will be: no more are counted on than are here, whose size is known.
+        expected = min(expected, crowd.runs)
         mean = 1.0 / crowd.runs
         crowd.seconds += expected * crowd.seconds * mean
         crowd.cpu_cores += expected * crowd.cpu_cores * mean
