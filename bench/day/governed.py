@@ -15,7 +15,6 @@ from world import World, speed_of
 
 from flyball.engine.forecasts import Forecasts
 from flyball.engine.governor import Governor
-from flyball.engine.planning import Preferences
 from flyball.model.ceilings import Ceilings
 from flyball.model.facts import RunResult, RunSubmitted
 from flyball.model.job import Features, RunSpec
@@ -40,24 +39,12 @@ class Governed(msgspec.Struct, frozen=True, kw_only=True):
     real_seconds: float
 
 
-class Catalogue:
-    """What is for sale there, as a Catalog."""
-
-    def __init__(self, world: World) -> None:
-        self._offers = world.offers
-
-    def offers(self):
-        return self._offers
-
-    def as_of(self):
-        return None
-
-
 def flyball(
     day: Day,
     world: World,
     *,
     told: Callable[[Known], Known] = lambda known: known,
+    deadline_of: Callable[[DayRun], float | None] = lambda run: run.deadline_seconds,
     name: str = "flyball",
     tick_seconds: float = 5.0,
     progress: Callable[[int, float], None] = lambda _, __: None,
@@ -74,10 +61,8 @@ def flyball(
     )
     forecasts = Forecasts(
         store=store,
-        catalog=lambda: Catalogue(world),
         providers={PROVIDER: cloud},
         own_offers={PROVIDER: world.offers},
-        preferences=Preferences(),
         ceilings=Ceilings(launches_per_hour_max=100_000),
         now_seconds=clock.now_seconds,
     )
@@ -92,7 +77,7 @@ def flyball(
     paper = papers.keep(Paper(command=("work",)))
     replay = Replay(
         governor=governor, store=store, cloud=cloud, clock=clock, tick_seconds=tick_seconds, progress=progress,
-        arrivals=[(run.due_seconds, [_submitted(run, paper)]) for run in day.runs],
+        arrivals=[(run.due_seconds, [_submitted(run, paper, deadline_of(run))]) for run in day.runs],
     )  # fmt: skip
     started = time.perf_counter()
     replayed = replay.run(until_seconds=world.start_seconds + 3 * 86_400)
@@ -170,14 +155,14 @@ def _run_spec(run: DayRun) -> RunSpec:
     )
 
 
-def _submitted(run: DayRun, paper: str) -> RunSubmitted:
+def _submitted(run: DayRun, paper: str, deadline_seconds: float | None) -> RunSubmitted:
     return RunSubmitted(
         at_seconds=run.due_seconds,
         run=_run_spec(run),
         spec=_job_spec(run.job, paper),
         cause="schedule",
         due_seconds=run.due_seconds,
-        deadline_seconds=run.deadline_seconds,
+        deadline_seconds=deadline_seconds,
     )
 
 

@@ -29,7 +29,7 @@ import msgspec
 from asked import asked
 from baselines import always_on, machine_per_job, sticky_spot
 from bound import packed, per_job
-from governed import flyball
+from governed import flyball, oracle
 from managed import ManagedBatch
 from outcome import DayOutcome
 from workload import Day, day
@@ -68,6 +68,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=4000)
+    parser.add_argument(
+        "--why",
+        action="store_true",
+        help="also: flyball told what runs need, and flyball not told their deadlines",
+    )
     parser.add_argument("--json", type=Path, help="also write the figures there")
     return parser.parse_args()
 
@@ -81,6 +86,11 @@ def one_day(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     governed = flyball(made, world)
     cpu_seconds = time.process_time() - started
     outcomes.append(governed.outcome)
+    if options.why:
+        outcomes += [
+            flyball(made, world, told=oracle(made, world), name="flyball, told what each run needs").outcome,
+            flyball(made, world, deadline_of=lambda _: None, name="flyball, not told any deadline").outcome,
+        ]
     print(
         f"seed {seed}: flyball ${governed.outcome.usd:.0f} in {governed.real_seconds:.0f} s",
         file=sys.stderr,

@@ -22,9 +22,15 @@ def past_run(
     )
     course = course_of(order, truth, truth.nth(0), ready_at_seconds=started_at_seconds)
     receipt = receipt_of(course, order, course.outcome, course.cause, course.ended_at_seconds)
-    named = {"run_id": run.run_id, "attempt_id": attempt_id}
+    ended_at_seconds = course.ended_at_seconds
     return (
         RunSubmitted(at_seconds=started_at_seconds, run=run),
-        AttemptStarted(at_seconds=started_at_seconds, **named, limits=limits, reason="as it was asked for"),
-        AttemptEnded(at_seconds=course.ended_at_seconds, **named, receipt=receipt),
+        AttemptStarted(
+            at_seconds=started_at_seconds,
+            run_id=run.run_id,
+            attempt_id=attempt_id,
+            limits=limits,
+            reason="as it was asked for",
+        ),
+        AttemptEnded(at_seconds=ended_at_seconds, run_id=run.run_id, attempt_id=attempt_id, receipt=receipt),
     )

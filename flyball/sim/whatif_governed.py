@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from flyball.engine.forecasts import Forecasts
 from flyball.engine.governor import Governor
-from flyball.engine.planning import Preferences
 from flyball.model.ceilings import Ceilings
 from flyball.model.facts import AnyFact, AttemptEnded, AttemptStarted, RunResult, RunSubmitted
 from flyball.model.job import Features, RunSpec
@@ -32,16 +31,6 @@ if TYPE_CHECKING:
 PROVIDER = "simulated"
 LONGEST_SECONDS = 30 * 86_400.0  # beyond the last run's start; what has not ended by then is lost
 NANO = 1e-9
-
-
-class Catalogue:
-    """One table of offers, as a Catalog."""
-
-    def __init__(self, offers: OfferTable) -> None:
-        self._offers = offers
-
-    def offers(self) -> OfferTable:
-        return self._offers
 
 
 def govern(
@@ -70,10 +59,8 @@ def govern(
     store.append([fact for run in others if run.ended_at_seconds <= first for fact in facts_of(run)])
     forecasts = Forecasts(
         store=store,
-        catalog=lambda: Catalogue(offers),
         providers={PROVIDER: cloud},
         own_offers={PROVIDER: offers},
-        preferences=Preferences(),
         ceilings=Ceilings(launches_per_hour_max=1_000_000),
         now_seconds=clock.now_seconds,
     )
@@ -169,11 +156,21 @@ def facts_of(run: PastRun) -> list[AnyFact]:
         if row.outcome is None:
             continue
         limits = Limits(memory_bytes=row.memory_limit_bytes, cpu_cores=row.cpu_cores_limit)
-        named = {"run_id": row.run_id, "attempt_id": row.attempt_id}
         receipt = _receipt(row, row.outcome, limits)
         facts += [
-            AttemptStarted(at_seconds=row.started_at_seconds, **named, limits=limits, reason="as it was"),
-            AttemptEnded(at_seconds=receipt.ended_at_seconds, **named, receipt=receipt),
+            AttemptStarted(
+                at_seconds=row.started_at_seconds,
+                run_id=row.run_id,
+                attempt_id=row.attempt_id,
+                limits=limits,
+                reason="as it was",
+            ),
+            AttemptEnded(
+                at_seconds=receipt.ended_at_seconds,
+                run_id=row.run_id,
+                attempt_id=row.attempt_id,
+                receipt=receipt,
+            ),
         ]
     return facts
 
