@@ -18,7 +18,7 @@ from flyball.model.offers import OfferTable
 from flyball.sim.whatif_governed import govern
 from flyball.sim.whatif_jobs import JobWhatIf, by_job, in_proportion, left_out_words, notes, sampled
 from flyball.sim.whatif_priced import Shop, Under, as_it_was, held_size, on_demand_asked
-from flyball.sim.whatif_runs import PastRun, past_runs
+from flyball.sim.whatif_runs import Past, PastRun, past_runs
 
 RUNS_MAX = 2000  # replayed one by one under the governor; of more, a sample
 JOBS_SHOWN = 20
@@ -92,27 +92,29 @@ def whatif(
         deadlines=dict(deadlines or {}),
         seed=seed,
     )
-    under: dict[Policy, Under] = {}
-    for index, policy in enumerate(policies):
-        under[policy] = world.under(policy, _part(progress, index, len(policies)))
+    under = {
+        policy: world.under(policy, _part(progress, index, len(policies)))
+        for index, policy in enumerate(policies)
+    }
     progress(1.0)
-    jobs = by_job(
-        runs,
-        {policy.value: u.usd for policy, u in under.items()},
-        Policy.FLYBALL.value,
-        Policy.ON_DEMAND_ASKED.value,
-    )
+    return _summed_up(world, past, under, took_seconds=time.perf_counter() - started)
+
+
+def _summed_up(world: _World, past: Past, under: Mapping[Policy, Under], *, took_seconds: float) -> WhatIf:
+    runs = world.runs
+    usd = {policy.value: of_policy.usd for policy, of_policy in under.items()}
+    jobs = by_job(runs, usd, Policy.FLYBALL.value, Policy.ON_DEMAND_ASKED.value)
     return WhatIf(
         since_seconds=runs[0].started_at_seconds,
         until_seconds=max(run.ended_at_seconds for run in runs),
         runs=len(runs),
         replayed=len(world.sample),
-        results=tuple(_result(policy, u) for policy, u in under.items()),
+        results=tuple(_result(policy, of_policy) for policy, of_policy in under.items()),
         jobs=tuple(jobs[:JOBS_SHOWN]),
         job_count=len(jobs),
-        notes=notes(past, runs, len(world.sample), offers),
-        seed=seed,
-        took_seconds=time.perf_counter() - started,
+        notes=notes(past, runs, len(world.sample), world.offers),
+        seed=world.seed,
+        took_seconds=took_seconds,
     )
 
 

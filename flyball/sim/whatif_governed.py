@@ -67,14 +67,7 @@ def govern(
     governor = Governor(
         store=store, providers={PROVIDER: cloud}, known=forecasts.known, papers=papers, clock=clock
     )
-    paper = papers.keep(Paper(command=("as it was",)))
-    seen = _first_ends([*sample, *others])
-    arrivals: list[tuple[float, Sequence[AnyFact]]] = [
-        (run.ended_at_seconds, facts_of(run)) for run in others if run.ended_at_seconds > first
-    ]
-    arrivals += [
-        (run.started_at_seconds, [_submitted(run, paper, market, deadlines, seen)]) for run in ordered
-    ]
+    arrivals = _arrivals(ordered, others, papers.keep(Paper(command=("as it was",))), market, deadlines)
     replay = Replay(
         governor=governor,
         store=store,
@@ -84,6 +77,22 @@ def govern(
         progress=lambda ended, _: progress(ended / len(ordered)),
     )
     return _under(ordered, replay.run(until_seconds=last + LONGEST_SECONDS), deadlines)
+
+
+def _arrivals(
+    sample: Sequence[PastRun],
+    others: Sequence[PastRun],
+    paper: str,
+    market: str,
+    deadlines: Mapping[str, float],
+) -> list[tuple[float, Sequence[AnyFact]]]:
+    """The sample when each was started; of the others, what had not ended by then, when it had."""
+    first = sample[0].started_at_seconds
+    seen = _first_ends([*sample, *others])
+    return [
+        *((run.ended_at_seconds, facts_of(run)) for run in others if run.ended_at_seconds > first),
+        *((run.started_at_seconds, [_submitted(run, paper, market, deadlines, seen)]) for run in sample),
+    ]
 
 
 def _submitted(
