@@ -106,6 +106,9 @@ def providers(place: Workplace) -> Mapping[str, Provider]:
 def _forecasts(place: Workplace, found: Mapping[str, Provider], ceilings: Ceilings) -> Forecasts:
     from flyball.adapters.local_provider import LocalProvider
     from flyball.engine.forecasts import Forecasts
+    from flyball.engine.planning import HistoryPlanner
+
+    HistoryPlanner.load_numpy()  # before anything else imports it, with the threads that it takes
     from flyball.model.offers import OfferTable
 
     return Forecasts(

@@ -11,7 +11,7 @@ from flyball.errors import StoreError
 from flyball.model.snapshot import Snapshot
 from flyball.ports.clock import Clock
 
-BUSY_SECONDS = 0.02  # something happened: more may be waiting for it
+BUSY_SECONDS = 0.03  # something happened: what follows it is gathered for one tick, and one wait for the disk
 TROUBLE_SECONDS_MAX = 60.0
 
 
@@ -44,7 +44,11 @@ def govern(
 
     `pause` waits so many seconds at most; it may come back early when there is news.
     """
-    failures, kept_at, kept_position = 0, -1.0, -1  # the first is kept at once: it may have taken long to fold
+    failures, kept_at, kept_position = (
+        0,
+        -1.0,
+        -1,
+    )  # the first is kept at once: it may have taken long to fold
     while go_on(governor.snapshot):
         try:
             ticked = governor.tick()
@@ -62,12 +66,13 @@ def govern(
             kept_at, kept_position = now_seconds, snapshot.position
         if not go_on(snapshot):
             break
-        pause(_pause(ticked, snapshot, pace))
+        if ticked.facts or ticked.conflict:
+            clock.sleep(BUSY_SECONDS)
+        else:
+            pause(_pause(snapshot, pace))
     keep(governor.snapshot)
 
 
-def _pause(ticked: Ticked, snapshot: Snapshot, pace: Pace) -> float:
-    if ticked.facts or ticked.conflict:
-        return BUSY_SECONDS
+def _pause(snapshot: Snapshot, pace: Pace) -> float:
     live = any(run.live for run in snapshot.runs.values()) or bool(snapshot.unreleased)
     return min(pace.live_seconds, pace.idle_seconds) if live else pace.idle_seconds

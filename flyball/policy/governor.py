@@ -39,9 +39,15 @@ def decide(snapshot: Snapshot, known: Known, now_seconds: float) -> tuple[AnyFac
     unreleased_runs = {left.run_id for left in snapshot.unreleased.values()}
     for run in sorted(_concerned(snapshot, known), key=_turn):
         # The last machine goes back first: two attempts of one run are never alive at once.
-        if run.live is None and run.run_id not in unreleased_runs:
+        if run.live is None and run.run_id not in unreleased_runs and not _waits_on(run, room):
             facts.extend(_next(run, room, snapshot, known, now_seconds))
     return tuple(facts)
+
+
+def _waits_on(run: LiveRun, room: Room) -> bool:
+    """Whether it waits for room where there still is none: thousands of these cost a tick next to nothing."""
+    held = run.held is not None and run.held.kind == "room" and run.cancel_reason is None
+    return held and run.spec.holding.force_to is None and room.is_full(run.spec.providers)
 
 
 def _concerned(snapshot: Snapshot, known: Known) -> list[LiveRun]:

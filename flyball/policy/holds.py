@@ -62,6 +62,14 @@ class Room:
         """In this hour, before this tick."""
         return self._snapshot.launches.get(hour_key(self._now_seconds), 0)
 
+    def is_full(self, providers: Sequence[str]) -> bool:
+        """Whether nothing at all has room on any of them: then runs that wait for room need not be looked at."""
+        return all(
+            (refusal := self._full_refusal(name)) is not None and refusal.kind == "room"
+            for name in providers
+            if name in self._known.supplies
+        )
+
     def refusal(self, run: LiveRun) -> Refusal | None:
         """Why the run may not have any machine now; None: it may."""
         return (

@@ -15,6 +15,9 @@ from flyball.policy.next_step import Launchable
 FIRST_SIZE = Size(cpu_cores=2.0, memory_bytes=4 * GIB)
 # Of a machine that others use too: four strangers fit beside each other, and a quarter of it is rarely too little.
 FIRST_SHARE = 0.25
+# What is over within a second may share a core with a few others: the longest that one waits for another is that second,
+# and starting and ending it keeps a core busy for longer than its command does.
+BRIEF_SECONDS, BRIEF_CORES = 1.0, 0.25
 
 
 class Sized(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,11 @@ def size_for(ask: SizeAsk, plan: Plan, step: Launchable, capabilities: Capabilit
     shared = capabilities.shared_machine
     if shared is not None and cores > shared.cpu_cores and not _fixed_cores(ask):
         cores, why_cores = shared.cpu_cores, f"{count_cores(shared.cpu_cores)}: all that the machine has"
+    if shared is not None and ask.cpu_cores is None and _is_brief(plan) and cores > BRIEF_CORES:
+        cores, why_cores = (
+            BRIEF_CORES,
+            f"{count_cores(BRIEF_CORES)}: over in a moment, so cores are taken in turns",
+        )
     fixed = ask.memory_bytes is not None and ask.memory_bytes_max is None
     return Sized(
         size=Size(cpu_cores=cores, memory_bytes=memory_bytes, gpus=max(ask.gpus, plan.size.gpus)),
@@ -47,6 +55,11 @@ def size_for(ask: SizeAsk, plan: Plan, step: Launchable, capabilities: Capabilit
         cpu_limit=ask.cpu_cores if _fixed_cores(ask) else ask.cpu_cores_max,
         reason=f"{why_memory}; {why_cores}",
     )
+
+
+def _is_brief(plan: Plan) -> bool:
+    seconds = plan.forecast.wall_seconds
+    return seconds is not None and seconds.p90 < BRIEF_SECONDS
 
 
 def first_size(capabilities: Capabilities) -> Size:

@@ -78,3 +78,14 @@ def test_only_cores_that_the_user_set_are_a_limit():
 
 def test_gpus_are_as_asked():
     assert size_for(SizeAsk(gpus=2), KNOWN, STEP, CLOUD).size.gpus == 2
+
+
+def test_what_is_over_in_a_moment_shares_a_core_on_a_shared_machine_only():
+    moment = Quantiles(p50=0.01, p90=0.02, p99=0.05)
+    forecast = Forecast(runs=9, wall_seconds=moment, memory_bytes=moment, cpu_cores=moment)
+    brief = Plan(job="j", size=Size(cpu_cores=1, memory_bytes=GIB), forecast=forecast, reasons=("m", "c"))
+    shared = Capabilities(shared_machine=Size(cpu_cores=4, memory_bytes=16 * GIB))
+    step = Launchable(attempt_id="r.1", reason="first attempt")
+    assert size_for(SizeAsk(), brief, step, shared).size.cpu_cores == 0.25
+    assert size_for(SizeAsk(cpu_cores=1.0, cpu_cores_max=2.0), brief, step, shared).size.cpu_cores == 1
+    assert size_for(SizeAsk(), brief, step, Capabilities()).size.cpu_cores == 1
