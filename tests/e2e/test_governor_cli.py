@@ -250,7 +250,10 @@ def test_two_governors_on_one_home_run_everything_once(place):
 @pytest.mark.parametrize(
     ("definition", "says"),
     [
-        (python_job("a", "pass", 'after = ["b"]') + python_job("b", "pass", 'after = ["a"]'), "wait for each other"),
+        (
+            python_job("a", "pass", 'after = ["b"]') + python_job("b", "pass", 'after = ["a"]'),
+            "wait for each other",
+        ),
         (python_job("a", "pass", 'schedule = "61 * * * *"'), "schedule"),
         (python_job("a", "pass", 'on = "mars"'), "mars"),
         (python_job("a", "pass", "budget = 0"), "budget"),
