@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import msgspec
@@ -48,7 +49,7 @@ def whatif_page(found: WhatIf, look: Look) -> str:
                 f"Jobs that save most{more}",
                 table(_JOBS, [_job_row(job, look) for job in shown], look),
             ]
-    parts.append("\n".join(f"- {look.clean(note)}" for note in found.notes))
+    parts.append("\n".join(_wrapped(look.clean(note), look.width) for note in found.notes))
     return "\n\n".join(parts)
 
 
@@ -60,6 +61,10 @@ def whatif_json(found: WhatIf) -> dict[str, Any]:
         "since": utc_time(found.since_seconds),
         "until": utc_time(found.until_seconds),
     }
+
+
+def _wrapped(note: str, width: int) -> str:
+    return textwrap.fill(note, width, initial_indent="- ", subsequent_indent="  ")
 
 
 def _title(found: WhatIf) -> str:

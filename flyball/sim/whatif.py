@@ -20,7 +20,7 @@ from flyball.sim.whatif_jobs import JobWhatIf, by_job, in_proportion, left_out_w
 from flyball.sim.whatif_priced import Shop, Under, as_it_was, held_size, on_demand_asked
 from flyball.sim.whatif_runs import Past, PastRun, past_runs
 
-RUNS_MAX = 2000  # replayed one by one under the governor; of more, a sample
+RUNS_MAX = 1000  # replayed one by one under the governor; of more, a sample
 JOBS_SHOWN = 20
 
 
