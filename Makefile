@@ -25,14 +25,18 @@ bench: $(VENV)/.bench
 	mkdir -p .bench
 	$(BIN)/python bench/meter/run.py $(METER) --json .bench/meter.json
 	$(BIN)/python bench/store/run.py
+	$(BIN)/python bench/store/million.py
 	$(BIN)/python bench/placement/run.py
+	$(BIN)/python bench/governor/run.py
+	$(BIN)/python bench/local/run.py
+	$(BIN)/python bench/day/run.py $(if $(DATA),--data $(DATA))
 	$(if $(DATA),$(BIN)/python bench/catalog/check_prices.py --data $(DATA),@echo "prices not checked: make bench DATA=FOLDER")
 
 # Programs whose true use is known, and what the wrapper says of them.
 truth: $(VENV)/.core
 	$(BIN)/python tests/e2e/truth/check.py
 
-# The slow runs: the wrapper's truth suite on cgroup v2, inside a small virtual machine.
+# The slow runs: the wrapper's truth suite on cgroup v2, inside a small virtual machine; 10,000 simulated worlds.
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak tests/soak
 

@@ -66,6 +66,13 @@ class Place:
         raise AssertionError(f"{run_id} is not {state}: {self.json('ps', '--all')}")
 
 
+def wait_until(holds, seconds: float = 40) -> None:
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
@@ -320,3 +327,34 @@ def test_a_store_that_goes_away_under_a_governor_is_waited_for(place):
     _, said = up.communicate(timeout=30)
     assert "Traceback" not in said
     assert place.call("ps", "--all").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="FULL DISK UNTESTED: only root may mount a tmpfs")
+def test_a_full_disk_stops_nothing_for_good(place):
+    """Nothing new is started while nothing can be recorded; once there is room, everything is run, once."""
+    place.home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place.home)], check=True)
+    try:
+        place.define(python_job("a", LINE, 'every = "1s"'))
+        place.call("apply")
+        up = place.start("up", "--tick", "100ms", stderr=subprocess.PIPE)
+        lines = place.folder / "lines"
+        wait_until(lines.exists)
+        fill = place.home / "fill"
+        with pytest.raises(OSError, match="No space"):
+            fill.write_bytes(bytes(8 << 20))
+        time.sleep(3)
+        refused = place.call("submit", "a")
+        assert (refused.returncode, "disk is full" in refused.stderr) == (125, True), refused.stderr
+        before = len(lines.read_text().split())
+        fill.unlink()
+        wait_until(lambda: len(lines.read_text().split()) > before + 1)
+        up.send_signal(signal.SIGTERM)
+        _, said = up.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert "the disk is full" in said
+        ended = place.json("ps", "--all", "-n", "100")
+        assert {s["state"] for s in ended} <= {"succeeded", "running", "provisioning"}
+        assert len(lines.read_text().split()) <= len(ended)
+    finally:
+        subprocess.run(["umount", "-l", str(place.home)], check=True)
