@@ -39,7 +39,7 @@ _JOBS = (
 
 def whatif_page(found: WhatIf, look: Look) -> str:
     """Everything there is to say, on one screen."""
-    parts = [_title(found), table(_POLICIES, _policy_rows(found, look), look)]
+    parts = [textwrap.fill(_title(found), look.width), table(_POLICIES, _policy_rows(found, look), look)]
     ours, base = found.result(Policy.FLYBALL), found.result(Policy.ON_DEMAND_ASKED)
     if ours is not None and base is not None and found.jobs:
         shown = [job for job in found.jobs[:JOBS_ON_PAGE] if job.saved_usd > 0]
