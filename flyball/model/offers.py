@@ -91,6 +91,8 @@ class OfferTable(Sequence[Offer]):
         )
         self.text = {name: column.taken(order) for name, column in text.items()}
         self.numbers = {name: column[order] for name, column in numbers.items()}
+        # What decisions have worked out about this table; it goes when the table goes.
+        self.kept: dict[str, Any] = {}
 
     @classmethod
     def of(cls, offers: Iterable[Offer]) -> OfferTable:
@@ -104,6 +106,7 @@ class OfferTable(Sequence[Offer]):
         some = OfferTable.__new__(OfferTable)
         some.text = {name: column.taken(rows) for name, column in self.text.items()}
         some.numbers = {name: column[rows] for name, column in self.numbers.items()}
+        some.kept = {}
         return some
 
     def columns(self) -> dict[str, list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from flyball.model.charge import NANO
 from flyball.model.offers import OfferTable, family_of
@@ -97,16 +96,13 @@ class _OnDemand:
         return self._offers[int(self._rows[first])].price_usd_per_hour
 
 
-# Answers by the table they are about: sorting it for every machine that is given back would take milliseconds each.
-_FOUND: WeakKeyDictionary[OfferTable, dict[object, _OnDemand]] = WeakKeyDictionary()
-
-
 def cheapest_on_demand(offers: OfferTable, size: Size, ask: SizeAsk, arch: Arch) -> Decimal | None:
     """Dollars an hour of the cheapest machine on demand that holds the size and is as asked; `arch` when that was not
     asked."""
     archs = tuple(a.value for a in ask.archs) or (arch.value,)
     key = (archs, ask.instance_types, ask.families, ask.gpu_models)
-    of_table = _FOUND.setdefault(offers, {})
+    # Kept: sorting the table for every machine that is given back would take milliseconds each.
+    of_table: dict[object, _OnDemand] = offers.kept.setdefault("on_demand", {})
     found = of_table.get(key)
     if found is None:
         found = of_table[key] = _OnDemand(offers, archs, ask)

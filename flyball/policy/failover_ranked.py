@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -73,12 +72,9 @@ def _stepped(value: float) -> float:
     return math.exp(STEP * round(math.log(value) / STEP)) if value > 0 else 0.0
 
 
-_RANKINGS: WeakKeyDictionary[OfferTable, OrderedDict[Search, Ranking]] = WeakKeyDictionary()
-
-
 def ranking_of(table: OfferTable, search: Search) -> Ranking:
     """By value: the same table and the same search give the same ranking."""
-    kept = _RANKINGS.setdefault(table, OrderedDict())
+    kept: OrderedDict[Search, Ranking] = table.kept.setdefault("rankings", OrderedDict())
     ranking = kept.get(search)
     if ranking is None:
         ranking = kept[search] = rank(
