@@ -300,9 +300,8 @@ def nothing_is_lost_that_is_there(world: World, _: Snapshot, facts: Sequence[Any
         held = launched.get(fact.attempt_id)
         if fact.receipt.outcome is Outcome.LOST and held is not None:
             above = held.host or held
-            ends = min(
-                held.lease_ends_at, above.lease_ends_at, above.taken_at, above.vanished_at, above.released_at
-            )
+            host_left = held.host.released_at if held.host is not None else float("inf")
+            ends = min(held.lease_ends_at, above.lease_ends_at, above.taken_at, above.vanished_at, host_left)
             if ends > fact.at_seconds + (SLOW_CALLS_SECONDS if world.chances.slow_rate else 0.0):
                 words.append(f"{fact.attempt_id} was called lost while it was there")
     return words
