@@ -148,7 +148,7 @@ class ManagedBatch:
         self.decides_at = None
         waiting = sorted(self.waiting, key=lambda line: -_asked_worth(line.run.job.asked))
         self.waiting = []
-        for pool in {line.run.job.gpu_models for line in waiting}:
+        for pool in sorted({line.run.job.gpu_models for line in waiting}):
             left = [line for line in waiting if line.run.job.gpu_models == pool]
             while left:
                 offer, taken = self._best(at, left)
