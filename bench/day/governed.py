@@ -20,7 +20,7 @@ from flyball.model.facts import RunResult, RunSubmitted
 from flyball.model.job import Features, RunSpec
 from flyball.model.plan import Forecast, Plan, Quantiles
 from flyball.model.resource import Arch, Market, Size
-from flyball.model.spec import JobSpec, SizeAsk, SpotAsk, Tenacity
+from flyball.model.spec import Goal, JobSpec, SizeAsk, SpotAsk, Tenacity
 from flyball.policy.known import Doing, Known
 from flyball.policy.placement import Work
 from flyball.ports.clock import FakeClock
@@ -45,6 +45,7 @@ def flyball(
     *,
     told: Callable[[Known], Known] = lambda known: known,
     deadline_of: Callable[[DayRun], float | None] = lambda run: run.deadline_seconds,
+    late_tolerated: float = 0.0,
     name: str = "flyball",
     tick_seconds: float = 5.0,
     progress: Callable[[int, float], None] = lambda _, __: None,
@@ -77,7 +78,7 @@ def flyball(
     paper = papers.keep(Paper(command=("work",)))
     replay = Replay(
         governor=governor, store=store, cloud=cloud, clock=clock, tick_seconds=tick_seconds, progress=progress,
-        arrivals=[(run.due_seconds, [_submitted(run, paper, deadline_of(run))]) for run in day.runs],
+        arrivals=[(run.due_seconds, [_submitted(run, paper, deadline_of(run), late_tolerated)]) for run in day.runs],
     )  # fmt: skip
     started = time.perf_counter()
     replayed = replay.run(until_seconds=world.start_seconds + 3 * 86_400)
@@ -155,22 +156,24 @@ def _run_spec(run: DayRun) -> RunSpec:
     )
 
 
-def _submitted(run: DayRun, paper: str, deadline_seconds: float | None) -> RunSubmitted:
+def _submitted(
+    run: DayRun, paper: str, deadline_seconds: float | None, late_tolerated: float
+) -> RunSubmitted:
     return RunSubmitted(
         at_seconds=run.due_seconds,
         run=_run_spec(run),
-        spec=_job_spec(run.job, paper),
+        spec=_job_spec(run.job, paper, late_tolerated),
         cause="schedule",
         due_seconds=run.due_seconds,
         deadline_seconds=deadline_seconds,
     )
 
 
-def _job_spec(job: Job, paper: str) -> JobSpec:
+def _job_spec(job: Job, paper: str, late_tolerated: float) -> JobSpec:
     """A job that has run before states only what it may have at most; a new one what its owner asks for."""
     size = job.asked
     ask = (
-        SizeAsk(memory_bytes=size.memory_bytes, cpu_cores=size.cpu_cores)
+        SizeAsk(memory_bytes_max=size.memory_bytes, cpu_cores=size.cpu_cores)
         if job.new
         else SizeAsk(memory_bytes_max=size.memory_bytes)
     )
@@ -180,6 +183,7 @@ def _job_spec(job: Job, paper: str) -> JobSpec:
         paper=paper,
         providers=(PROVIDER,),
         size=msgspec.structs.replace(ask, gpus=size.gpus, gpu_models=job.gpu_models, archs=(Arch.X86_64,)),
+        goal=Goal(late_tolerated=late_tolerated),
         tenacity=Tenacity(retries=RETRIES),
         spot=SpotAsk(checkpoint="checkpoints" if job.checkpoint_every_seconds else None),
         tags={"kind": job.kind},

@@ -23,6 +23,7 @@ from flyball.app.jobs_file_values import (
     as_memory,
     as_pairs,
     as_seconds,
+    as_share,
     as_text,
     as_texts,
     as_timeout,
@@ -207,9 +208,15 @@ def _goal(fields: Fields, schedule: Schedule | None, now_seconds: float) -> Goal
             "deadline",
             InputError(f"{at} is a time of day in no time zone", hint='timezone = "Europe/Berlin"'),
         )
+    tolerated = fields.get("late_tolerated", as_share, 0.0)
+    if tolerated and after is None and at is None:
+        fields.problem(
+            "late_tolerated", InputError("there is no deadline to be late for", hint='deadline = "2h"')
+        )
     return Goal(
         deadline_seconds=after,
         deadline_at=at,
+        late_tolerated=tolerated,
         timezone=zone if schedule is None else None,
         usd_per_run=fields.read("budget", as_usd),
     )

@@ -108,8 +108,23 @@ def _cheapest(errand: Errand, stall: Stall, ladders: Sequence[Ladder], walk: _Wa
 
 
 def _in_time(errand: Errand, stall: Stall, ladders: Sequence[Ladder], walk: _Walk) -> Picked | Waiting:
-    """A deadline: the cheapest that keeps it whatever happens."""
+    """A deadline: the cheapest that keeps it whatever happens, or with the chance that the user tolerates."""
     bought, late = _on_demand(errand, stall, ladders, walk)
+    return _tolerated(errand, stall, ladders, walk, bought) or _surely_in_time(
+        errand, stall, ladders, walk, bought, late=late
+    )
+
+
+def _surely_in_time(
+    errand: Errand,
+    stall: Stall,
+    ladders: Sequence[Ladder],
+    walk: _Walk,
+    bought: Candidate | None,
+    *,
+    late: bool,
+) -> Picked | Waiting:
+    """`bought` is the best on demand; `late`: not even that is sure to be in time."""
     if errand.run.spec.spot.market == "on_demand" or errand.slow is None:
         why = "as you asked" if errand.slow is not None else "nothing is known of how long it takes"
         return (
@@ -135,6 +150,35 @@ def _in_time(errand: Errand, stall: Stall, ladders: Sequence[Ladder], walk: _Wal
         return Picked(candidate=bought, reason=f"{words}; {bought.choice.reason}")
     waiting = _patient(errand, stall, ladders, bought, terms) if longest > 0 else None
     return waiting or Picked(candidate=bought, reason=_cheapest_words(bought, _why_not_spot(longest)))
+
+
+def _tolerated(
+    errand: Errand, stall: Stall, ladders: Sequence[Ladder], walk: _Walk, bought: Candidate | None
+) -> Picked | None:
+    """The cheapest spot machine on which missing the deadline is no likelier than the user tolerates; None: he does
+    not, or there is none. Of a job that nobody has seen run, half the time that is left is taken for its time."""
+    tolerated = errand.run.spec.goal.late_tolerated
+    if not tolerated or errand.run.spec.spot.market == "on_demand":
+        return None
+    terms = _terms(errand, stall, bought.provider if bought else ladders[0].provider)
+    longest = (terms.left_seconds - terms.changeover_seconds) / (errand.slow or 1.0)
+    found = walk.first(by_cost(ladders, market=Market.SPOT, seconds_max=longest))
+    if found is None or (bought is not None and found.usd >= bought.usd):
+        return None
+    if errand.slow is None:
+        on_demand_seconds = spot_seconds = terms.left_seconds / 2
+    else:
+        spot_seconds = errand.seconds(found)
+        on_demand_seconds = errand.seconds(bought) if bought else spot_seconds
+    chance = terms.late_chance(
+        on_demand_seconds=on_demand_seconds,
+        spot_seconds=spot_seconds,
+        interruptions_per_hour=found.interruptions_per_hour,
+    )
+    if chance > tolerated:
+        return None
+    why = f"its deadline is missed there with a chance of {chance:.1%}, {tolerated:.1%} is tolerated"
+    return Picked(candidate=found, reason=_cheapest_words(found, why))
 
 
 def _on_demand(

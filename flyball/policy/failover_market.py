@@ -42,6 +42,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             return spare if on_demand_seconds <= spare else -1.0
         return spare - on_demand_seconds
 
+    def late_chance(
+        self, *, on_demand_seconds: float, spot_seconds: float, interruptions_per_hour: float
+    ) -> float:
+        """That a run which takes so long on a spot machine misses its deadline there, interruptions being Poisson.
+
+        What starts over is only hurt by an interruption that comes too late for on demand to do all of it again; what
+        resumes by any, once there is no time for a second changeover. 1 for what ends too late in any case.
+        """
+        if self.changeover_seconds + spot_seconds > self.left_seconds:
+            return 1.0
+        rate = interruptions_per_hour / 3600
+        harmless = self.left_seconds - 2 * self.changeover_seconds - self.late_seconds - on_demand_seconds
+        if self.resumes:
+            return 0.0 if harmless >= 0 else -math.expm1(-rate * spot_seconds)
+        return max(0.0, math.exp(-rate * max(0.0, harmless)) - math.exp(-rate * spot_seconds))
+
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """A spot market, and whether it has machines (None: not known)."""

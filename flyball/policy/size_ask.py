@@ -15,6 +15,9 @@ from flyball.policy.next_step import Launchable
 FIRST_SIZE = Size(cpu_cores=2.0, memory_bytes=4 * GIB)
 # Of a machine that others use too: four strangers fit beside each other, and a quarter of it is rarely too little.
 FIRST_SHARE = 0.25
+# Of the most that its owner allows: half of what is asked for is more than half of all jobs ever use (the median task
+# type of the sizing benchmark's eight sources uses a half to a fifth), and what runs out comes back bigger.
+FIRST_SHARE_OF_MOST = 0.5
 # What is over within a second may share a core with a few others: the longest that one waits for another is that second,
 # and starting and ending it keeps a core busy for longer than its command does.
 BRIEF_SECONDS, BRIEF_CORES = 1.0, 0.25
@@ -80,9 +83,8 @@ def _memory(ask: SizeAsk, plan: Plan, step: Launchable, first: Size) -> tuple[in
         return _between(plan.size.memory_bytes, low, high, _planned_words(plan, 0, "memory"))
     if low is not None:
         return low, f"memory {show_bytes(low)}: where your range starts; no run of this job is known yet"
-    return _between(
-        first.memory_bytes, low, high, f"memory {show_bytes(first.memory_bytes)}: no run is known yet"
-    )
+    guess = first.memory_bytes if high is None else max(first.memory_bytes, int(high * FIRST_SHARE_OF_MOST))
+    return _between(guess, low, high, f"memory {show_bytes(guess)}: no run is known yet")
 
 
 def _between(amount: int, low: int | None, high: int | None, why: str) -> tuple[int, str]:
