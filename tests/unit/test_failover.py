@@ -399,3 +399,16 @@ def test_the_answer_for_one_kind_of_run_is_found_once_a_tick():
         if not run.tried
     }
     assert len(answers) == 1
+
+
+def test_a_tolerated_chance_of_being_late_buys_spot_where_it_would_not_be_safe():
+    world_of = {
+        share: world(spot=FROM_ZERO, deadline=1500.0, goal=Goal(late_tolerated=share)) for share in (0.0, 0.01)
+    }
+    rare = offer("rare", SPOT, "0.02", rate=0.01)
+    often = offer("often", SPOT, "0.02", rate=2.0)
+    assert chosen(world_of[0.0], known_of([rare, FIXED])).offer == FIXED
+    planned = chosen(world_of[0.01], known_of([rare, FIXED]))
+    assert planned.offer == rare
+    assert "is tolerated" in planned.reason
+    assert chosen(world_of[0.01], known_of([often, FIXED])).offer == FIXED
