@@ -114,7 +114,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline_seconds: float | None = None
     deadline_at: str | None = None
-    late_tolerated: float = 0.0  # chance of missing it that may be taken to save money; 0: spot only while that is safe
+    late_tolerated: float = 0.0  # chance of missing it that may be taken to save money
     timezone: str | None = None
     usd_per_run: float | None = None  # a budget: beyond it nothing more is launched for the run
 

@@ -403,7 +403,8 @@ def test_the_answer_for_one_kind_of_run_is_found_once_a_tick():
 
 def test_a_tolerated_chance_of_being_late_buys_spot_where_it_would_not_be_safe():
     world_of = {
-        share: world(spot=FROM_ZERO, deadline=1500.0, goal=Goal(late_tolerated=share)) for share in (0.0, 0.01)
+        share: world(spot=FROM_ZERO, deadline=1500.0, goal=Goal(late_tolerated=share))
+        for share in (0.0, 0.01)
     }
     rare = offer("rare", SPOT, "0.02", rate=0.01)
     often = offer("often", SPOT, "0.02", rate=2.0)
