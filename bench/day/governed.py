@@ -170,10 +170,10 @@ def _submitted(
 
 
 def _job_spec(job: Job, paper: str, late_tolerated: float) -> JobSpec:
-    """A job that has run before states only what it may have at most; a new one what its owner asks for."""
+    """A job that has run before states what memory it may have at most; a new one the most of both, as asked for."""
     size = job.asked
     ask = (
-        SizeAsk(memory_bytes_max=size.memory_bytes, cpu_cores=size.cpu_cores)
+        SizeAsk(memory_bytes_max=size.memory_bytes, cpu_cores_max=size.cpu_cores)
         if job.new
         else SizeAsk(memory_bytes_max=size.memory_bytes)
     )

@@ -139,8 +139,9 @@ class Stall:
     def errand(self, run: LiveRun, step: Launchable) -> Errand:
         spec, plan = run.spec, self.known.plan(run.run)
         providers = self.providers(run)
+        cautious = run.deadline_seconds is not None and not spec.goal.late_tolerated
         sized = {
-            name: size_for(spec.size, plan, step, self.known.supplies[name].capabilities)
+            name: size_for(spec.size, plan, step, self.known.supplies[name].capabilities, cautious=cautious)
             for name in providers
         }
         work, speeds, slow = self._work(run, plan)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import msgspec
 
 from flyball.model.machine import Capabilities
@@ -18,6 +21,7 @@ FIRST_SHARE = 0.25
 # Of the most that its owner allows: half of what is asked for is more than half of all jobs ever use (the median task
 # type of the sizing benchmark's eight sources uses a half to a fifth), and what runs out comes back bigger.
 FIRST_SHARE_OF_MOST = 0.5
+ANYTHING = SizeAsk()
 # What is over within a second may share a core with a few others: the longest that one waits for another is that second,
 # and starting and ending it keeps a core busy for longer than its command does.
 BRIEF_SECONDS, BRIEF_CORES = 1.0, 0.25
@@ -33,13 +37,16 @@ class Sized(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def size_for(ask: SizeAsk, plan: Plan, step: Launchable, capabilities: Capabilities) -> Sized:
-    """Size and limits on a provider like that.
+def size_for(
+    ask: SizeAsk, plan: Plan, step: Launchable, capabilities: Capabilities, *, cautious: bool = False
+) -> Sized:
+    """Size and limits on a provider like that. `cautious`: while nothing is known, the most that is allowed, since
+    there may be no time to come back bigger.
 
     On a machine shared with others memory is reserved to the last byte; cores are not: whoever needs them most gets
     them, so a plan for more cores than there are takes all of them.
     """
-    first = first_size(capabilities)
+    first = first_size(capabilities, ask, share=1.0 if cautious else FIRST_SHARE_OF_MOST)
     memory_bytes, why_memory = _memory(ask, plan, step, first)
     cores, why_cores = _cores(ask, plan, first)
     shared = capabilities.shared_machine
@@ -65,12 +72,23 @@ def _is_brief(plan: Plan) -> bool:
     return seconds is not None and seconds.p90 < BRIEF_SECONDS
 
 
-def first_size(capabilities: Capabilities) -> Size:
-    """For what no run has shown: 2 cores and 4 GiB, or a quarter of a machine that is shared."""
-    shared = capabilities.shared_machine
-    if shared is None:
-        return FIRST_SIZE
-    return Size(cpu_cores=shared.cpu_cores * FIRST_SHARE, memory_bytes=int(shared.memory_bytes * FIRST_SHARE))
+def first_size(
+    capabilities: Capabilities, ask: SizeAsk = ANYTHING, *, share: float = FIRST_SHARE_OF_MOST
+) -> Size:
+    """For what no run has shown: that share of the most that is allowed, and at least 2 cores and 4 GiB, or a quarter
+    of a machine that is shared."""
+    shared, first = capabilities.shared_machine, FIRST_SIZE
+    if shared is not None:
+        first = Size(
+            cpu_cores=shared.cpu_cores * FIRST_SHARE, memory_bytes=int(shared.memory_bytes * FIRST_SHARE)
+        )
+    whole = shared or Size(cpu_cores=math.inf, memory_bytes=sys.maxsize)
+    return Size(
+        cpu_cores=max(first.cpu_cores, min(whole.cpu_cores, share * (ask.cpu_cores_max or 0.0))),
+        memory_bytes=max(
+            first.memory_bytes, min(whole.memory_bytes, int(share * (ask.memory_bytes_max or 0)))
+        ),
+    )
 
 
 def _memory(ask: SizeAsk, plan: Plan, step: Launchable, first: Size) -> tuple[int, str]:
@@ -83,8 +101,9 @@ def _memory(ask: SizeAsk, plan: Plan, step: Launchable, first: Size) -> tuple[in
         return _between(plan.size.memory_bytes, low, high, _planned_words(plan, 0, "memory"))
     if low is not None:
         return low, f"memory {show_bytes(low)}: where your range starts; no run of this job is known yet"
-    guess = first.memory_bytes if high is None else max(first.memory_bytes, int(high * FIRST_SHARE_OF_MOST))
-    return _between(guess, low, high, f"memory {show_bytes(guess)}: no run is known yet")
+    return _between(
+        first.memory_bytes, low, high, f"memory {show_bytes(first.memory_bytes)}: no run is known yet"
+    )
 
 
 def _between(amount: int, low: int | None, high: int | None, why: str) -> tuple[int, str]:

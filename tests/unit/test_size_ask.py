@@ -89,3 +89,16 @@ def test_what_is_over_in_a_moment_shares_a_core_on_a_shared_machine_only():
     assert size_for(SizeAsk(), brief, step, shared).size.cpu_cores == 0.25
     assert size_for(SizeAsk(cpu_cores=1.0, cpu_cores_max=2.0), brief, step, shared).size.cpu_cores == 1
     assert size_for(SizeAsk(), brief, step, Capabilities()).size.cpu_cores == 1
+
+
+def test_an_unknown_job_gets_half_of_the_most_it_may_have_and_all_of_it_when_there_is_no_time_to_be_wrong():
+    unknown = Plan(job="j", size=Size(cpu_cores=1, memory_bytes=GIB), forecast=Forecast(runs=0), reasons=())
+    step = Launchable(attempt_id="r.1", reason="first attempt")
+    ask = SizeAsk(memory_bytes_max=64 * GIB, cpu_cores_max=16.0)
+    guess = size_for(ask, unknown, step, Capabilities()).size
+    assert (guess.cpu_cores, guess.memory_bytes) == (8.0, 32 * GIB)
+    sure = size_for(ask, unknown, step, Capabilities(), cautious=True).size
+    assert (sure.cpu_cores, sure.memory_bytes) == (16.0, 64 * GIB)
+    small = Capabilities(shared_machine=Size(cpu_cores=4, memory_bytes=16 * GIB))
+    here = size_for(ask, unknown, step, small).size
+    assert (here.cpu_cores, here.memory_bytes) == (4, 16 * GIB)
